@@ -41,6 +41,10 @@ class AgeEvaluator(LeafEvaluator):
             return None
         return Newest(at, occurrence.mark)
 
+    def weigh(self, entry: Newest) -> int:  # noqa: ARG002 - all have one size
+        """Return the greatest size that the stored entry can have, bytes."""
+        return 19
+
     def truth(self, entry: Newest | None, at: int, person: Person) -> Truth:
         """Compare the age."""
         since, is_covered = self.covered_from, self.is_covered(ALWAYS, person)
@@ -98,6 +102,10 @@ class AbsentEvaluator(LeafEvaluator):
 
     def _begin(self, entry: Newest | None, person: Person) -> int:
         return person.known_since if entry is None else max(entry.at, person.known_since)
+
+    def weigh(self, entry: Newest) -> int:  # noqa: ARG002 - all have one size
+        """Return the greatest size that the stored entry can have, bytes."""
+        return 19
 
     def truth(self, entry: Newest | None, at: int, person: Person) -> Truth:
         """Return whether the duration has passed since the newest event."""

@@ -10,6 +10,7 @@ from models.conditions.clauses import EventClause
 from models.conditions.entries import Series
 from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
 from models.conditions.matching import event_test
+from models.conditions.merging import merge
 from models.conditions.periods import NEVER
 from models.conditions.truth import Truth
 
@@ -61,6 +62,10 @@ class TimesEvaluator(WindowEvaluator):
         if entry is None or not self.length or entry.counts or not self.is_covered(at - self.length, person):
             return super().next_change(entry, at, person)
         return next_fall(entry.times, at - self.length, self.bounds, self.length)
+
+    def shrink(self, entry: Series) -> None:
+        """Merge events into hours, days, or pairs."""
+        merge(entry, sum)
 
     def read(self, entry: Series | None, at: int, person: Person) -> Reading:
         """Return the number of events."""

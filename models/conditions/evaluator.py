@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from models.conditions.clauses import Subject, ValueClause
@@ -24,6 +25,10 @@ from models.conditions.user_state import UserConditions
 from models.conditions.values import HeldEvaluator
 from models.events import Event
 
+MAX_STATE_BYTES = 128 * 1024
+"""Maximum size of what all clauses remember of one user, bytes. Above it, the largest entries become approximate."""
+MIN_SHRUNK_BYTES = 200
+"""Minimum size of an entry that is shrunk, bytes."""
 UNKNOWN_VALUE: Any = object()
 """The value before a change, if it is not known."""
 
@@ -202,8 +207,10 @@ class Evaluator:
             before = leaf.truth(entry, now, person)
             entry = leaf.observe(entry, occurrence, now, person)
             if entry is not None:
-                user.put(leaf.key, entry, leaf.next_change(entry, now, person))
+                user.put(leaf, entry, leaf.next_change(entry, now, person))
                 step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
+        if state.weight > MAX_STATE_BYTES:
+            self._shrink(user, step, now, person)
         return step if step.dirty else None
 
     def expire(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
@@ -222,7 +229,7 @@ class Evaluator:
                 entry = leaf.forget(entry, due, person)
             if has_entry or key in state.dues:
                 is_waiting = entry is not None or is_timed(leaf.clause)
-                user.put(key, entry, leaf.next_change(entry, due, person) if is_waiting else NEVER)
+                user.put(leaf, entry, leaf.next_change(entry, due, person) if is_waiting else NEVER)
             step.change(self.program, key, before, after)
         for wait in self.program.waits:
             since = self._since(user, person, wait.segment, wait.name)
@@ -260,7 +267,7 @@ class Evaluator:
                 self._revalue(user, leaf, now, person)
             elif user.has_entry(leaf.key):
                 entry = user.entry(leaf)
-                user.put(leaf.key, entry, leaf.next_change(entry, now, person))
+                user.put(leaf, entry, leaf.next_change(entry, now, person))
             step.dirty.update(self.program.by_leaf[leaf.key])
         return step if step.dirty else None
 
@@ -274,11 +281,12 @@ class Evaluator:
                 self._revalue(user, leaf, now, person)
             elif user.has_entry(leaf.key):
                 entry = user.entry(leaf)
-                user.put(leaf.key, entry, leaf.next_change(entry, now, person))
+                user.put(leaf, entry, leaf.next_change(entry, now, person))
         known = {segment.key for segment in program.segments}
         since = user.memberships.since
         for key in [key for key in since if key not in known]:
             del since[key]
+        user.weigh(program.leaves.values())
         step.dirty.update(range(len(program.segments)))
         return step
 
@@ -288,11 +296,26 @@ class Evaluator:
             assert entry is None or isinstance(entry, Held)
             held = leaf.held(entry, person)
             if held is not entry:
-                user.put(leaf.key, held, NEVER)
+                user.put(leaf, held, NEVER)
         elif is_timed(leaf.clause):
             due = leaf.next_change(None, now, person)
             if due != user.state.dues.get(leaf.key, NEVER):
-                user.put(leaf.key, None, due)
+                user.put(leaf, None, due)
+
+    def _shrink(self, user: UserConditions, step: ClauseStep, now: int, person: Person) -> None:
+        """Make the largest entries of a user approximate, until all of them have room."""
+        held = [leaf for leaf in self.program.leaves.values() if user.has_entry(leaf.key)]
+        while user.state.weight > MAX_STATE_BYTES:
+            weight, _, leaf = max(
+                ((leaf.weigh(user.entry(leaf)), leaf.key, leaf) for leaf in held), key=itemgetter(0, 1)
+            )
+            entry = user.entry(leaf)
+            if weight < MIN_SHRUNK_BYTES or entry is None:
+                return
+            before = leaf.truth(entry, now, person)
+            leaf.shrink(entry)
+            user.put(leaf, entry, leaf.next_change(entry, now, person))
+            step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
 
     # --- segments --------------------------------------------------------------------------------------------------
 

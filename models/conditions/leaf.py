@@ -14,6 +14,8 @@ from models.conditions.truth import Truth
 from models.events import Event
 from models.units import DAY
 
+SERIES_BYTES = 19
+"""Greatest size of an event in a series without its value, bytes."""
 MAX_INSTANTS = 64
 """Maximum number of instants that are tried to find the next change; after that, the last one is used."""
 
@@ -181,6 +183,15 @@ class LeafEvaluator(ABC):
         """Remove what can no longer change the truth; return ``None`` if nothing is left."""
         kept: Entry = entry
         return kept
+
+    def weigh(self, entry: Any) -> int:
+        """Return the greatest size that the stored entry can have, bytes."""
+        series: Series = entry
+        return SERIES_BYTES * len(series.times) if not series.values else (SERIES_BYTES + 9) * len(series.times)
+
+    def shrink(self, entry: Any) -> None:
+        """Merge or forget parts of an entry, in place, because the user's clauses need too much room."""
+        raise AssertionError(entry)
 
     def next_change(self, entry: Any, at: int, person: Person) -> int:
         """Return the next instant at which the truth changes without an event; ``NEVER`` if it does not.

@@ -15,7 +15,7 @@ from models.conditions.entries import Partial, Seen, Track
 from models.conditions.leaf import LeafEvaluator, Occurrence, Person, Reading
 from models.conditions.matching import EventTest, event_test
 from models.conditions.periods import ALWAYS
-from models.conditions.properties import event_key, key_of, value_of
+from models.conditions.properties import MAX_KEY, event_key, key_of, value_of
 from models.conditions.truth import Truth
 from models.events import Event
 
@@ -146,6 +146,22 @@ class SequenceEvaluator(LeafEvaluator):
         self._settle(entry, person.late_before, now)
         entry.matches = None
         return entry
+
+    def weigh(self, entry: Track) -> int:
+        """Return the greatest size that the stored entry can have, bytes."""
+        partials = sum(map(len, entry.settled))
+        return 12 + (partials + len(entry.recent)) * (20 + (MAX_KEY + 3) * max(len(self._names), len(self._kept)))
+
+    def shrink(self, entry: Track) -> None:
+        """Settle the older half of the recent events early, and forget the older half of the partial matches."""
+        half = (len(entry.recent) + 1) // 2
+        for seen in entry.recent[:half]:
+            self._advance(entry.settled, seen)
+        del entry.recent[:half]
+        for step in entry.settled:
+            step.sort(key=_last_of)
+            del step[: len(step) // 2]
+        entry.is_approximate, entry.matches = True, None
 
     def read(self, entry: Track | None, at: int, person: Person) -> Reading:  # noqa: ARG002 - the entry says it
         """Return how many steps were matched."""

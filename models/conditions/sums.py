@@ -10,18 +10,25 @@ from models.conditions.clauses import EventClause
 from models.conditions.entries import Series
 from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
 from models.conditions.matching import event_test, line_test
+from models.conditions.merging import MAX_SUM, Combine, merge, merge_oldest
 from models.conditions.properties import LINE, MONEY, line_value, value_of
 from models.conditions.truth import Truth
 from models.events import Event
 
 MAX_ENTRIES = 4_096
 """Maximum number of entries of one clause and user. Above it, the two oldest are merged."""
-MAX_SUM = 9 * 10**18
-"""Maximum absolute value of a sum in one entry, in units of 10^-6."""
 
 
 class AmountEvaluator(WindowEvaluator):
-    """The base of clauses on the values of a property."""
+    """The base of clauses on the values of a property.
+
+    Attributes
+    ----------
+    combine
+        How values are merged to bound the state.
+    """
+
+    combine: Combine = sum
 
     def __init__(self, key: int, clause: EventClause, covered_from: int) -> None:
         super().__init__(key, clause, clause.window, covered_from)
@@ -63,6 +70,10 @@ class AmountEvaluator(WindowEvaluator):
         entry.forget(self.too_old(now, person))
         return entry if entry.times else None
 
+    def shrink(self, entry: Series) -> None:
+        """Merge events into hours, days, or pairs."""
+        merge(entry, self.combine)
+
     def instants(self, entry: Series | None, at: int, person: Person) -> Iterator[int]:
         """Yield when events leave the window."""
         times = [] if entry is None else entry.times
@@ -91,7 +102,7 @@ class SumEvaluator(AmountEvaluator):
             found.counts = [1]
         found.forget(until)
         if len(found.times) > MAX_ENTRIES:
-            merge_oldest(found, sum)
+            merge_oldest(found, self.combine)
         return found
 
     def truth(self, entry: Series | None, at: int, person: Person) -> Truth:
@@ -136,6 +147,7 @@ class ExtremeEvaluator(AmountEvaluator):
     def __init__(self, key: int, clause: EventClause, covered_from: int) -> None:
         super().__init__(key, clause, covered_from)
         self._sign = 1 if clause.measure.kind == "largest" else -1
+        self.combine = max if self._sign > 0 else min
 
     def observe(self, entry: Series | None, occurrence: Occurrence, now: int, person: Person) -> Series | None:
         """Add an event, unless a later one has a more extreme value."""
@@ -160,7 +172,7 @@ class ExtremeEvaluator(AmountEvaluator):
         found.remove(first, place)
         found.forget(until)
         if len(found.times) > MAX_ENTRIES:
-            merge_oldest(found, max if sign > 0 else min)
+            merge_oldest(found, self.combine)
         return found
 
     def _extreme(self, entry: Series | None, begin: int) -> int | None:
@@ -191,26 +203,6 @@ class ExtremeEvaluator(AmountEvaluator):
             return Reading("no value")
         value = str(written_micros(entry.values[place]))
         return Reading(value, entry.times[place], entry.marks[place], entry.is_approximate)
-
-
-def merge_oldest(series: Series, combine: object) -> None:
-    """Merge the two oldest entries into one at the time of the newer one.
-
-    Parameters
-    ----------
-    series
-        A series with at least two entries.
-    combine
-        Function of the list of both values: ``sum``, ``max`` or ``min``.
-    """
-    assert callable(combine)
-    if not series.counts:
-        series.counts = [1] * len(series.times)
-    series.counts[1] += series.counts[0]
-    if series.values:
-        series.values[1] = max(-MAX_SUM, min(combine(series.values[:2]), MAX_SUM))
-    series.remove(0, 1)
-    series.is_approximate = True
 
 
 def _join(series: Series, occurrence: Occurrence, amount: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -22,11 +23,14 @@ class ClauseState(msgspec.Struct, array_like=True, omit_defaults=True, gc=False)
         Bytes by the number of the clause. A clause that has seen nothing of the user has none.
     dues
         The next instant at which a clause with an entry may change without an event, milliseconds, by its number.
+    weight
+        Sum of the greatest sizes that the entries can have, bytes.
     """
 
     known_since: int = 0
     entries: dict[int, bytes] = {}
     dues: dict[int, int] = {}
+    weight: int = 0
 
 
 class Memberships(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
@@ -53,13 +57,14 @@ class UserConditions:
         What is stored; it is changed in place.
     """
 
-    __slots__ = ("_changed", "_live", "memberships", "state")
+    __slots__ = ("_changed", "_live", "_weights", "memberships", "state")
 
     def __init__(self, state: ClauseState | None = None, memberships: Memberships | None = None) -> None:
         self.state = ClauseState() if state is None else state
         self.memberships = Memberships() if memberships is None else memberships
         self._live: dict[int, Entry | None] = {}
         self._changed: set[int] = set()
+        self._weights: dict[int, int] = {}
 
     def __repr__(self) -> str:
         """Show the amounts."""
@@ -71,6 +76,7 @@ class UserConditions:
         if found is _MISSING:
             content = self.state.entries.get(leaf.key)
             found = self._live[leaf.key] = None if content is None else leaf.decode(content)
+            self._weights[leaf.key] = 0 if found is None else leaf.weigh(found)
         return found
 
     def has_entry(self, key: int) -> bool:
@@ -78,8 +84,11 @@ class UserConditions:
         found = self._live.get(key, _MISSING)
         return key in self.state.entries if found is _MISSING else found is not None
 
-    def put(self, key: int, entry: Entry | None, due: int) -> None:
-        """Set or remove the entry of a clause, and the next instant at which it may change."""
+    def put(self, leaf: LeafEvaluator, entry: Entry | None, due: int) -> None:
+        """Set or remove the entry of a clause, which :meth:`entry` has returned, and when it may change next."""
+        key, weight = leaf.key, 0 if entry is None else leaf.weigh(entry)
+        self.state.weight += weight - self._weights.get(key, 0)
+        self._weights[key] = weight
         self._live[key] = entry
         self._changed.add(key)
         if due != NEVER:
@@ -88,9 +97,10 @@ class UserConditions:
             self.state.dues.pop(key, None)
 
     def drop(self, keys: set[int]) -> None:
-        """Forget clauses that are no longer in use."""
+        """Forget clauses that are no longer in use; :meth:`weigh` has to follow."""
         for key in keys:
             self._live.pop(key, None)
+            self._weights.pop(key, None)
             self._changed.discard(key)
             self.state.entries.pop(key, None)
             self.state.dues.pop(key, None)
@@ -98,6 +108,13 @@ class UserConditions:
     def numbers(self) -> set[int]:
         """Return the numbers of all clauses that have an entry or a due time."""
         return {*self.state.entries, *self.state.dues, *self._live}
+
+    def weigh(self, leaves: Iterable[LeafEvaluator]) -> None:
+        """Compute the weight of all entries, after clauses were dropped."""
+        for leaf in leaves:
+            if leaf.key in self.state.entries:
+                self.entry(leaf)
+        self.state.weight = sum(self._weights.values())
 
     def settle(self) -> None:
         """Encode the entries that have changed. The same entries give the same bytes."""

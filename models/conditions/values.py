@@ -52,6 +52,10 @@ class HeldEvaluator(ValueEvaluator):
         """Return whether the condition holds."""
         return entry is not None
 
+    def weigh(self, entry: object) -> int:  # noqa: ARG002 - all have one size
+        """Return the greatest size that the stored entry can have, bytes."""
+        return 1
+
     def held(self, entry: Held | None, person: Person) -> Held | None:
         """Return the entry after a change of the value."""
         value = person.values.value(self.subject, self.name)

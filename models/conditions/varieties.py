@@ -11,7 +11,7 @@ from models.conditions.counts import kept, next_fall
 from models.conditions.entries import Variety
 from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
 from models.conditions.matching import event_test, line_test
-from models.conditions.properties import LINE, key_of, line_value, value_of
+from models.conditions.properties import LINE, MAX_KEY, key_of, line_value, value_of
 from models.conditions.truth import Truth
 from models.events import Event
 
@@ -83,6 +83,17 @@ class DistinctEvaluator(WindowEvaluator):
             entry.keys = [key for key, times in left if times]
             entry.times = [times for _, times in left if times]
         return entry if entry.keys else None
+
+    def weigh(self, entry: Variety) -> int:
+        """Return the greatest size that the stored entry can have, bytes."""
+        return len(entry.keys) * (MAX_KEY + 3 + 9 * self.each)
+
+    def shrink(self, entry: Variety) -> None:
+        """Forget the older half of the values."""
+        order = sorted(range(len(entry.keys)), key=lambda one: (entry.times[one][-1], entry.keys[one]))
+        order = order[len(order) // 2 :]
+        entry.keys, entry.times = [entry.keys[one] for one in order], [entry.times[one] for one in order]
+        entry.is_approximate = True
 
     def _reached(self, entry: Variety | None) -> list[int]:
         """Return, ascending, the time of each value's event by which the value counts."""

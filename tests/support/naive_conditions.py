@@ -23,6 +23,7 @@ from models.events import Event
 ORDER_WITHIN_MS = 3_600_000
 QUARTER_MS = 15 * 60_000
 DAY_MS = 86_400_000
+_NUMERIC = ("sum", "average", "largest", "smallest")
 
 
 @dataclass(frozen=True)
@@ -159,23 +160,10 @@ class NaiveUser:
         for at in times:
             if at > since:
                 continue
-            if isinstance(rule, c.EventClause) and rule.measure.kind in ("sum", "average"):
-                begin = self._begin(rule.window, now)
-                seen = [value for one, value in self._seen(rule) if begin <= one <= now]
-                factor = len(seen) + 1 if rule.measure.kind == "average" else 1
-                wanted = [
-                    bound * factor - sum(seen)
-                    for bound in (rule.measure.bounds.low, rule.measure.bounds.high)
-                    if bound is not None
-                ]
-                yield from ([(at, value)] for value in wanted)
+            if isinstance(rule, c.EventClause) and rule.measure.kind in _NUMERIC:
+                yield from ([(at, value)] for value in self._reaching(rule, now))
             for number in range(1, 12):
-                is_number = isinstance(rule, c.EventClause) and rule.measure.kind in (
-                    "sum",
-                    "average",
-                    "largest",
-                    "smallest",
-                )
+                is_number = isinstance(rule, c.EventClause) and rule.measure.kind in _NUMERIC
                 for value in (-(10**17), 0, 10**17) if is_number else (None,):
                     distinct = isinstance(rule, c.EventClause) and rule.measure.kind == "distinct"
                     each = rule.measure.each if distinct else 1
@@ -184,6 +172,16 @@ class NaiveUser:
                         for i in range(number)
                         for _ in range(each)
                     ]
+
+    def _reaching(self, rule: c.EventClause, now: int) -> list[Any]:
+        """Return values with which one more event would reach a bound exactly."""
+        kind, bounds, begin = rule.measure.kind, rule.measure.bounds, self._begin(rule.window, now)
+        seen = [value for at, value in self._seen(rule) if begin <= at <= now]
+        wanted = [bound for bound in (bounds.low, bounds.high) if bound is not None]
+        if kind in ("largest", "smallest"):
+            return wanted
+        number = len(seen) + 1 if kind == "average" else 1
+        return [bound * number - sum(seen) for bound in wanted]
 
     def _measured(self, rule: c.EventClause, now: int, events: list[tuple[int, Any]]) -> bool:
         begin = self._begin(rule.window, now)
