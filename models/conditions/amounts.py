@@ -40,7 +40,7 @@ def written_micros(micros: int) -> int | float:
 
 
 class Bounds(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Bounds of an integer: a count, an amount in micros, or an age in milliseconds.
+    """A range of an integer: a count, an amount in micros, or an age in milliseconds.
 
     Attributes
     ----------

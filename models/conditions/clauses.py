@@ -25,7 +25,7 @@ class _Clause(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="is"):
 
 
 class Comparison(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a value must be: every operator that is given must hold. A missing or wrongly typed value never holds.
+    """A comparison of a value: every operator that is given must hold. A missing or wrongly typed value never holds.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Comparison(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 Where: TypeAlias = tuple[tuple[str, Comparison], ...]
-"""What the properties of an event must be, by their names, sorted."""
+"""Comparisons of the properties of an event, sorted by their names."""
 
 
 class Window(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,7 +88,7 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is measured over the events that count.
+    """A measure over the events that count.
 
     Attributes
     ----------

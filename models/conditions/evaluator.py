@@ -108,7 +108,7 @@ class ClauseStep:
         return f"ClauseStep({len(self.changes)} changes, {len(self.dirty)} segments)"
 
     def change(self, program: Program, key: int, before: Truth, after: Truth) -> None:
-        """Note the truth of a clause before and after the step."""
+        """Record the truth of a clause before and after the step."""
         if before is not after:
             self.changes.append(Change(key, before, after))
             self.dirty.update(program.by_leaf[key])
@@ -195,10 +195,9 @@ class Evaluator:
             step = ClauseStep()
             step.dirty.update(self.program.fresh)
         leaves = self.program.by_event.get(event_key(event))
-        if leaves is None:
-            person.known_since = state.known_since
-            return step
         person.known_since = state.known_since
+        if leaves is None:
+            return step if step is not None and step.dirty else None
         occurrence = Occurrence(event, at)
         if step is None:
             step = ClauseStep()
@@ -240,7 +239,7 @@ class Evaluator:
     def revalue(
         self, user: UserConditions, changed: Iterable[ValueChange], now: int, person: Person
     ) -> ClauseStep | None:
-        """Note that values of the user have changed; return ``None`` if there is nothing to decide."""
+        """Apply the fact that values of the user have changed; return ``None`` if there is nothing to decide."""
         step, program = ClauseStep(), self.program
         person.known_since = user.state.known_since
         for change in changed:
@@ -259,7 +258,7 @@ class Evaluator:
         return step if step.dirty else None
 
     def relocate(self, user: UserConditions, now: int, person: Person) -> ClauseStep | None:
-        """Note that the user's time zone has changed; return ``None`` if there is nothing to decide."""
+        """Apply the fact that the user's time zone has changed; return ``None`` if there is nothing to decide."""
         step = ClauseStep()
         person.known_since = user.state.known_since
         for leaf in self.program.zoned:

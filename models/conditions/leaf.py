@@ -31,7 +31,7 @@ class Values(Protocol):
 
 
 class NoValues:
-    """The values of a user about whom nothing is known."""
+    """The values of a user who has none."""
 
     def value(self, subject: Subject, name: str) -> Any:  # noqa: ARG002 - there are none
         """Return ``None``."""
@@ -43,7 +43,7 @@ class NoValues:
 
 
 class Person:
-    """What leaves read of a user besides their own entries.
+    """A user, as leaves see one besides their own entries.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ class LeafEvaluator(ABC):
     ages
         Times after the user's first event at which the clause may change if it has no entry, milliseconds.
     known_at
-        Time from which the clause no longer depends on events that it did not see; ``NEVER`` if it always does, and
-        ``ALWAYS`` if it never does.
+        Time from which the clause no longer depends on events that it did not see. It is ``NEVER`` if the clause
+        always does, and ``ALWAYS`` if it never does.
     reads_zone
         Whether the clause depends on the user's time zone.
     """

@@ -7,14 +7,11 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
 from models.conditions.clauses import Unit, Window
-from models.units import DAY
 
 NEVER = 2**63 - 1
 """An instant that never comes."""
 ALWAYS = -(2**62)
 """An instant before all events."""
-LONGEST_PERIOD_MS = 32 * DAY
-"""Maximum length of a period of the calendar, milliseconds."""
 
 _TEXT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII).fullmatch
 _DATE_LENGTH = 10

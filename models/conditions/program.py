@@ -6,32 +6,25 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from models.conditions.ages import AbsentEvaluator, AgeEvaluator
+from models.conditions.ages import AbsentEvaluator
 from models.conditions.clauses import (
-    AbsentClause,
     AllOf,
     AnyOf,
-    BucketClause,
     Comparison,
     Condition,
-    EventClause,
     NoneOf,
     SegmentClause,
     SegmentRule,
-    SequenceClause,
     Subject,
     ValueClause,
 )
-from models.conditions.counts import TimesEvaluator
 from models.conditions.leaf import LeafEvaluator, NoValues, Person, WindowEvaluator
+from models.conditions.leaves import evaluator_of
+from models.conditions.ordering import in_order
 from models.conditions.periods import ALWAYS, NEVER, period
-from models.conditions.sequences import SequenceEvaluator
-from models.conditions.sums import ExtremeEvaluator, SumEvaluator
 from models.conditions.truth import Truth, all_of, any_of, negated
-from models.conditions.values import BucketEvaluator, HeldEvaluator, TimeEvaluator, ValueEvaluator
-from models.conditions.varieties import DistinctEvaluator
+from models.conditions.values import BucketEvaluator
 from models.conditions.writing import canonical, digest
-from models.errors import InvalidConfiguration
 
 ValueName = tuple[Subject, str]
 
@@ -150,7 +143,7 @@ class Program:
     waits
         Conditions ``segment: ... for: ...``.
     fresh
-        Indexes of the segments that may be true for a user about whom nothing is known.
+        Indexes of the segments that may be true for a user at the first event.
     ages
         Ages of a user at which clauses without an entry may change, ascending, milliseconds.
     """
@@ -162,7 +155,7 @@ class Program:
         self._index: dict[str, int] = {}
         self._learned: dict[str, set[int]] = {}
         self._waits: dict[tuple[int, str, int], set[int]] = {}
-        for rule in _in_order(segments):
+        for rule in in_order(segments):
             self._add(rule)
         self.by_event = self._by_event()
         self.by_leaf = self._by_leaf()
@@ -289,7 +282,7 @@ class Program:
 
 
 class _Unknown:
-    """Truths of a user about whom nothing is known: clauses on values are false; what the user decides is unknown."""
+    """Truths at the first event of any user: clauses on values are false; what depends on the user is unknown."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -311,40 +304,6 @@ class _Unknown:
 def segment_key(name: str) -> int:
     """Return the number of a segment: 8 bytes of a hash of its name."""
     return digest(b"segment:" + name.encode())
-
-
-def evaluator_of(key: int, clause: Condition, covered_from: int = ALWAYS) -> LeafEvaluator:
-    """Return the evaluation of a clause."""
-    match clause:
-        case EventClause():
-            return _event_evaluator(key, clause, covered_from)
-        case AbsentClause():
-            return AbsentEvaluator(key, clause, covered_from)
-        case SequenceClause():
-            return SequenceEvaluator(key, clause, covered_from)
-        case BucketClause():
-            return BucketEvaluator(key, clause)
-        case ValueClause():
-            if clause.is_timed:
-                return TimeEvaluator(key, clause)
-            return HeldEvaluator(key, clause) if clause.until_below is not None else ValueEvaluator(key, clause)
-    raise AssertionError(clause)
-
-
-def _event_evaluator(key: int, clause: EventClause, covered_from: int) -> LeafEvaluator:
-    if clause.window.kind == "entry":
-        raise InvalidConfiguration("since", "entry", "another window: only a journey has an entry")
-    match clause.measure.kind:
-        case "times":
-            return TimesEvaluator(key, clause, covered_from)
-        case "sum" | "average":
-            return SumEvaluator(key, clause, covered_from)
-        case "largest" | "smallest":
-            return ExtremeEvaluator(key, clause, covered_from)
-        case "distinct":
-            return DistinctEvaluator(key, clause, covered_from)
-        case "last" | "first":
-            return AgeEvaluator(key, clause, covered_from)
 
 
 def _group(condition: AllOf | AnyOf | NoneOf, tests: list[Test]) -> Test:
@@ -370,48 +329,6 @@ def _bounds_of(clause: ValueClause) -> list[float]:
     if comparison != only:
         return []
     return [float(bound) for bound in (*bounds, clause.until_below) if bound is not None]
-
-
-def _in_order(segments: Sequence[SegmentRule]) -> list[SegmentRule]:
-    """Return the segments in an order in which each comes after those that it refers to.
-
-    Raises
-    ------
-    InvalidConfiguration
-        Segments refer to each other in a circle.
-    """
-    rules = {rule.name: rule for rule in segments}
-    done: dict[str, bool] = {}
-    found: list[SegmentRule] = []
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        if done.get(name):
-            return
-        if name in done:
-            circle = " -> ".join((*path[path.index(name) :], name))
-            raise InvalidConfiguration(
-                f"segments.{name}", circle, "segments that do not refer to each other in a circle"
-            )
-        done[name] = False
-        for other in sorted(references(rules[name].when)):
-            if other in rules:
-                visit(other, (*path, name))
-        done[name] = True
-        found.append(rules[name])
-
-    for rule in segments:
-        visit(rule.name, ())
-    return found
-
-
-def references(condition: Condition) -> set[str]:
-    """Return the names of the segments in a condition."""
-    match condition:
-        case SegmentClause(name):
-            return {name}
-        case AllOf(of) | AnyOf(of) | NoneOf(of):
-            return set[str]().union(*map(references, of))
-    return set()
 
 
 def _known_at(leaf: LeafEvaluator) -> int:

@@ -30,8 +30,8 @@ Share = Annotated[str, Meta(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$", descr
 Instant = Annotated[
     str,
     Meta(
-        pattern=r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)$",
-        description="a time with its zone, such as 2026-01-01T00:00Z",
+        pattern=r"^(entry|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d))$",
+        description="a time with its zone, such as 2026-01-01T00:00Z, or `entry` in a journey",
     ),
 ]
 
@@ -63,7 +63,7 @@ Wherever: TypeAlias = dict[str, Scalar | list[Scalar] | Operators]
 
 
 class CountBounds(_Written, frozen=True, kw_only=True):
-    """Bounds of a count; at least one."""
+    """Limits of a count; at least one."""
 
     at_least: Count | None = None
     more_than: Count | None = None
@@ -73,7 +73,7 @@ class CountBounds(_Written, frozen=True, kw_only=True):
 
 
 class AgeBounds(_Written, frozen=True, kw_only=True):
-    """Bounds of the time since an event; at least one."""
+    """Limits of the time since an event; at least one."""
 
     at_least: Duration | None = None
     more_than: Duration | None = None
@@ -82,7 +82,7 @@ class AgeBounds(_Written, frozen=True, kw_only=True):
 
 
 class EachBound(_Written, frozen=True, kw_only=True):
-    """How often each value must occur."""
+    """The number of events that each value needs."""
 
     at_least: Annotated[int, Meta(ge=1, le=100)]
 
@@ -142,7 +142,7 @@ class WrittenEvent(_Written, frozen=True, kw_only=True):
     at_most: Number | None = None
     less_than: Number | None = None
     within: Within | None = None
-    since: Literal["entry"] | Instant | None = None
+    since: Instant | None = None
 
 
 class WrittenAbsent(_Written, frozen=True, kw_only=True, rename={"duration": "for"}):

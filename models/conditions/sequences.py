@@ -2,7 +2,8 @@
 
 The order of two events is that of their times, and that of their arrival if the times are equal. An event that is older
 than ``events.order_within`` counts only if nothing newer is known. So older events can be replaced by the partial
-matches that they have led to: for each step, those pairs of begin and newest time of which no other pair is as good.
+matches that they have led to. For each step, only those pairs of begin and newest time are kept that no other pair
+dominates.
 """
 
 from __future__ import annotations
@@ -209,8 +210,9 @@ def _references(
     Returns
     -------
     tuple
-        The names of all properties that are needed; for each value that is kept, its step and the index of its
-        property; and for each step, pairs of the index of its own property and of the kept value that must be equal.
+        First, the names of all properties that are needed. Second, the step and the index of its property, for each
+        value that is kept. Third, for each step, the index of its own property and that of the kept value that must be
+        equal.
     """
     places = {step.name: i for i, step in enumerate(steps) if step.name}
     names: list[str] = []

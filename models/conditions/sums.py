@@ -11,6 +11,7 @@ from models.conditions.entries import Series
 from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
 from models.conditions.matching import event_test, line_test
 from models.conditions.merging import MAX_SUM, Combine, merge, merge_oldest
+from models.conditions.periods import NEVER
 from models.conditions.properties import LINE, MONEY, line_value, value_of
 from models.conditions.truth import Truth
 from models.events import Event
@@ -110,7 +111,9 @@ class SumEvaluator(AmountEvaluator):
         begin = self.after(at, person)
         if not self.is_covered(begin, person):
             return None
-        total, number = self._total(entry, begin)
+        return self._holds(*self._total(entry, begin))
+
+    def _holds(self, total: int, number: int) -> bool:
         if not self._is_average:
             return is_within(total, self.low, self.high)
         if not number:
@@ -122,6 +125,25 @@ class SumEvaluator(AmountEvaluator):
             and (bounds.at_most is None or total <= bounds.at_most * number)
             and (bounds.less_than is None or total < bounds.less_than * number)
         )
+
+    def next_change(self, entry: Series | None, at: int, person: Person) -> int:
+        """Return when the deciding event leaves the window, with one subtraction for each event before it."""
+        begin = at - self.length
+        if entry is None or not self.length or entry.counts or not self.is_covered(begin, person):
+            return super().next_change(entry, at, person)
+        times, values = entry.times, entry.values
+        place = bisect_right(times, begin)
+        number, total = len(times) - place, sum(values[place:])
+        present = self._holds(total, number)
+        if not present and self.high is None and not self._is_average and min(values, default=0) >= 0:
+            return NEVER  # the sum can only fall
+        for i in range(place, len(times)):
+            total -= values[i]
+            number -= 1
+            is_last = i + 1 == len(times) or times[i + 1] != times[i]
+            if is_last and self._holds(total, number) is not present:
+                return times[i] + self.length
+        return NEVER
 
     def _total(self, entry: Series | None, begin: int) -> tuple[int, int]:
         if entry is None:

@@ -13,7 +13,7 @@ from models.conditions.periods import NEVER
 
 
 class ClauseState(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
-    """What the clauses remember of a user. It follows from the events alone.
+    """The memory of all clauses of a user. It follows from the events alone.
 
     Attributes
     ----------

@@ -72,16 +72,16 @@ def plain(condition: Condition) -> Plain:
         case AnyOf(of):
             return _group("any", of)
         case NoneOf(of):
-            inner = of[0] if len(of) == 1 else None
-            if isinstance(inner, AnyOf):
-                return {"none": _each(inner.of)}
-            return {"none": _each(of)} if inner is None else {"not": plain(inner)}
+            written = _each(of)
+            if len(written) > 1:
+                return {"none": written}
+            return {"none": written[0]["any"]} if list(written[0]) == ["any"] else {"not": written[0]}
         case EventClause():
             return {
                 "event": condition.event,
                 **_where(condition.where),
                 **_measure(condition.measure),
-                **_window(condition.window),
+                **({} if condition.measure.kind in ("last", "first") else _window(condition.window)),
             }
         case AbsentClause(event, duration, where):
             return {"absent": event, **_where(where), "for": written_duration(duration)}

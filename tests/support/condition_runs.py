@@ -13,8 +13,9 @@ from models.conditions import clauses as c
 from models.conditions.clauses import SegmentRule
 from models.conditions.evaluator import Evaluator, ValueChange
 from models.conditions.leaf import Person
+from models.conditions.ordering import references
 from models.conditions.parsing import parse_segments
-from models.conditions.program import Program, references
+from models.conditions.program import Program
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.conditions.writing import hash_of
 from tests.support.naive_conditions import NaiveUser

@@ -210,7 +210,10 @@ def _random_event(rng: random.Random, event_id: str, at: int, begin: int) -> Eve
     if rng.random() < 0.2:
         properties["text"] = rng.choice(("abc", "cba"))
     common: dict[str, Any] = {"id": event_id, "user": "u", "at": at, "properties": properties or None}
-    money = {"amount": rng.randint(0, 40) * 1_000_000, "currency": rng.choice(("EUR", "EUR", "EUR", "USD"))}
+    money: dict[str, Any] = {
+        "amount": rng.randint(0, 40) * 1_000_000,
+        "currency": rng.choice(("EUR", "EUR", "EUR", "USD")),
+    }
     if name == "purchase" or name == "refund":
         lines = [
             OrderLine(rng.choice(("i1", "i2", "i3")), rng.randint(1, 2), rng.randint(0, 20) * 1_000_000)
