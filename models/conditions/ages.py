@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from models.conditions.amounts import is_within, within_interval
 from models.conditions.clauses import AbsentClause, EventClause
 from models.conditions.entries import Newest
-from models.conditions.leaf import LeafEvaluator, Occurrence, Person, Reading
+from models.conditions.leaf import LeafEvaluator, LeafReading, Occurrence, Person
 from models.conditions.matching import event_test
 from models.conditions.periods import ALWAYS, NEVER
 from models.conditions.truth import Truth
@@ -67,9 +67,9 @@ class AgeEvaluator(LeafEvaluator):
         ages = ([] if self.low is None else [self.low]) + ([] if self.high is None else [self.high + 1])
         yield from sorted({begin + age for begin in begins for age in ages if begin + age > at})
 
-    def read(self, entry: Newest | None, at: int, person: Person) -> Reading:  # noqa: ARG002 - the entry says it
+    def read(self, entry: Newest | None, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the entry says it
         """Return the age."""
-        return Reading("never") if entry is None else Reading(written_age(at - entry.at), entry.at, entry.mark)
+        return LeafReading("never") if entry is None else LeafReading(written_age(at - entry.at), entry.at, entry.mark)
 
 
 class AbsentEvaluator(LeafEvaluator):
@@ -120,12 +120,12 @@ class AbsentEvaluator(LeafEvaluator):
             found.add(self.covered_from + self.duration)
         yield from sorted(instant for instant in found if instant > at)
 
-    def read(self, entry: Newest | None, at: int, person: Person) -> Reading:
+    def read(self, entry: Newest | None, at: int, person: Person) -> LeafReading:
         """Return the time since the newest event."""
         absent = written_age(at - self._begin(entry, person))
         if entry is None:
-            return Reading(f"{absent}, since the user's first event", person.known_since)
-        return Reading(absent, entry.at, entry.mark)
+            return LeafReading(f"{absent}, since the user's first event", person.known_since)
+        return LeafReading(absent, entry.at, entry.mark)
 
 
 def written_age(age: int) -> str:

@@ -24,7 +24,7 @@ class _Clause(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="is"):
     pass
 
 
-class Comparison(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class ValueComparison(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A comparison of a value: every operator that is given must hold. A missing or wrongly typed value never holds.
 
     Attributes
@@ -59,14 +59,14 @@ class Comparison(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def is_plain(self) -> bool:
         """Whether only allowed values are given."""
-        return self == Comparison(among=self.among)
+        return self == ValueComparison(among=self.among)
 
 
-Where: TypeAlias = tuple[tuple[str, Comparison], ...]
+Where: TypeAlias = tuple[tuple[str, ValueComparison], ...]
 """Comparisons of the properties of an event, sorted by their names."""
 
 
-class Window(msgspec.Struct, frozen=True, omit_defaults=True):
+class EventWindow(msgspec.Struct, frozen=True, omit_defaults=True):
     """The time in which events count.
 
     Attributes
@@ -119,7 +119,7 @@ class EventClause(_Clause, frozen=True, tag="event"):
 
     event: str
     measure: Measure
-    window: Window
+    window: EventWindow
     where: Where = ()
 
 
@@ -190,7 +190,7 @@ class ValueClause(_Clause, frozen=True, tag="value"):
 
     subject: Subject
     name: str = ""
-    comparison: Comparison | None = None
+    comparison: ValueComparison | None = None
     until_below: int | float | None = None
     comes_within: int | None = None
     passed_since: int | None = None

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from models.conditions.amounts import micros_of
-from models.conditions.clauses import Comparison, Scalar, Subject, ValueClause, Where
+from models.conditions.clauses import Scalar, Subject, ValueClause, ValueComparison, Where
 from models.conditions.properties import LINE, LINE_NAMES, MONEY
 from models.conditions.schema import Operators
 from models.configuration.durations import milliseconds
@@ -17,9 +17,9 @@ _NAMES = ("is", "in", *_BOUNDS, "starts_with", "contains", "set")
 _TIMES = ("comes_within", "passed_since", "anniversary")
 
 
-def among(values: tuple[Scalar, ...]) -> Comparison:
+def among(values: tuple[Scalar, ...]) -> ValueComparison:
     """Return the comparison with a set of allowed values."""
-    return Comparison(among=values)
+    return ValueComparison(among=values)
 
 
 def share(text: str) -> int:
@@ -33,14 +33,14 @@ def share(text: str) -> int:
     return int(Decimal(text.removesuffix("%")) * 2**64 / 100)
 
 
-def comparison(form: Any, path: str) -> Comparison:
+def comparison(form: Any, path: str) -> ValueComparison:
     """Read operators; ``form`` is any written form that has them."""
     if form.equal is not None and form.among is not None:
         raise InvalidConfiguration(path, "is and in", "one of is, in")
     allowed = (form.equal,) if form.equal is not None else tuple(dict.fromkeys(form.among or ()))
     if form.among:
         allowed = _distinct(form.among)
-    found = Comparison(
+    found = ValueComparison(
         among=allowed,
         at_least=form.at_least,
         more_than=form.more_than,
@@ -52,14 +52,14 @@ def comparison(form: Any, path: str) -> Comparison:
         same_as=getattr(form, "same_as", None),
         currency=getattr(form, "currency", None),
     )
-    if found == Comparison() or found == Comparison(currency=found.currency):
+    if found == ValueComparison() or found == ValueComparison(currency=found.currency):
         raise InvalidConfiguration(path, "no operator", f"at least one of {', '.join(_NAMES)}")
     return found
 
 
 def where(written: dict[str, Scalar | list[Scalar] | Operators] | None, path: str, *, can_refer: bool = False) -> Where:
     """Read what the properties of an event must be."""
-    found: list[tuple[str, Comparison]] = []
+    found: list[tuple[str, ValueComparison]] = []
     for name in sorted(written or {}):
         assert written is not None
         value, place = written[name], f"{path}.{name}"
@@ -84,7 +84,7 @@ def _distinct(values: list[Scalar]) -> tuple[Scalar, ...]:
     return tuple({(isinstance(value, bool), value): value for value in values}.values())
 
 
-def _with_money(name: str, compared: Comparison, path: str) -> Comparison:
+def _with_money(name: str, compared: ValueComparison, path: str) -> ValueComparison:
     has_number = any(getattr(compared, bound) is not None for bound in _BOUNDS) or any(
         isinstance(value, int | float) for value in compared.among
     )

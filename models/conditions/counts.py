@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from models.conditions.amounts import Bounds, is_within, within_interval
 from models.conditions.clauses import EventClause
 from models.conditions.entries import Series
-from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
+from models.conditions.leaf import LeafReading, Occurrence, Person, WindowEvaluator
 from models.conditions.matching import event_test
 from models.conditions.merging import merge
 from models.conditions.periods import NEVER
@@ -67,16 +67,16 @@ class TimesEvaluator(WindowEvaluator):
         """Merge events into hours, days, or pairs."""
         merge(entry, sum)
 
-    def read(self, entry: Series | None, at: int, person: Person) -> Reading:
+    def read(self, entry: Series | None, at: int, person: Person) -> LeafReading:
         """Return the number of events."""
         begin = self.after(at, person)
         place = 0 if entry is None else bisect_right(entry.times, begin)
         number = 0 if entry is None else entry.count_from(place)
         more = " or more" if self.keep and number >= self.keep and (self.low != number or self.high is not None) else ""
         if entry is None or not number:
-            return Reading(f"{number}")
+            return LeafReading(f"{number}")
         decides = max(place, len(entry.times) - max(self.low or 1, 1)) if not entry.counts else len(entry.times) - 1
-        return Reading(f"{number}{more}", entry.times[decides], entry.marks[decides], entry.is_approximate)
+        return LeafReading(f"{number}{more}", entry.times[decides], entry.marks[decides], entry.is_approximate)
 
 
 def kept(bounds: Bounds) -> int:

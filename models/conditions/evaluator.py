@@ -18,7 +18,7 @@ from models.conditions.clauses import Subject, ValueClause
 from models.conditions.entries import Held
 from models.conditions.leaf import LeafEvaluator, Occurrence, Person, is_timed
 from models.conditions.periods import NEVER
-from models.conditions.program import Program
+from models.conditions.program import ConditionProgram
 from models.conditions.properties import event_key
 from models.conditions.truth import Truth
 from models.conditions.user_state import UserConditions
@@ -107,7 +107,7 @@ class ClauseStep:
         """Show the amounts."""
         return f"ClauseStep({len(self.changes)} changes, {len(self.dirty)} segments)"
 
-    def change(self, program: Program, key: int, before: Truth, after: Truth) -> None:
+    def change(self, program: ConditionProgram, key: int, before: Truth, after: Truth) -> None:
         """Record the truth of a clause before and after the step."""
         if before is not after:
             self.changes.append(Change(key, before, after))
@@ -127,7 +127,7 @@ class View:
 
     __slots__ = ("_at", "_person", "_program", "_segments", "_user")
 
-    def __init__(self, program: Program, user: UserConditions, person: Person, at: int) -> None:
+    def __init__(self, program: ConditionProgram, user: UserConditions, person: Person, at: int) -> None:
         self._program = program
         self._user = user
         self._person = person
@@ -166,7 +166,7 @@ class Evaluator:
         The compiled conditions.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: ConditionProgram) -> None:
         self.program = program
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from models.conditions.clauses import AllOf, AnyOf, Condition, NoneOf, SegmentCl
 from models.conditions.evaluator import View
 from models.conditions.leaf import LeafEvaluator, Person
 from models.conditions.periods import NEVER
-from models.conditions.program import Program
+from models.conditions.program import ConditionProgram
 from models.conditions.truth import Truth, all_of, any_of, negated
 from models.conditions.user_state import UserConditions
 from models.conditions.writing import canonical, digest, plain
@@ -83,7 +83,7 @@ class Explainer:
         The instant, milliseconds.
     """
 
-    def __init__(self, program: Program, user: UserConditions, person: Person, at: int) -> None:
+    def __init__(self, program: ConditionProgram, user: UserConditions, person: Person, at: int) -> None:
         person.known_since = user.state.known_since
         self._program = program
         self._user = user

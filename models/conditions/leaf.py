@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import Any, NamedTuple, Protocol
 
-from models.conditions.clauses import Leaf, Subject, ValueClause, Window
+from models.conditions.clauses import EventWindow, Leaf, Subject, ValueClause
 from models.conditions.entries import Entry, Series, mark_of
 from models.conditions.periods import ALWAYS, NEVER, after, period
 from models.conditions.truth import Truth
@@ -101,7 +101,7 @@ class Occurrence:
         return self._mark
 
 
-class Reading(NamedTuple):
+class LeafReading(NamedTuple):
     """The state of a leaf, for people.
 
     Attributes
@@ -168,7 +168,7 @@ class LeafEvaluator(ABC):
         """Yield, ascending, the instants after ``at`` at which the truth may change without an event."""
 
     @abstractmethod
-    def read(self, entry: Any, at: int, person: Person) -> Reading:
+    def read(self, entry: Any, at: int, person: Person) -> LeafReading:
         """Return what was measured, for people."""
 
     def decode(self, content: bytes) -> Entry:
@@ -212,7 +212,7 @@ class LeafEvaluator(ABC):
 class WindowEvaluator(LeafEvaluator):
     """The evaluation of a clause over the events of a window."""
 
-    def __init__(self, key: int, clause: Leaf, window: Window, covered_from: int) -> None:
+    def __init__(self, key: int, clause: Leaf, window: EventWindow, covered_from: int) -> None:
         super().__init__(key, clause, covered_from)
         self.window = window
         self.length = window.length
@@ -226,7 +226,7 @@ class WindowEvaluator(LeafEvaluator):
                 case "ever" | "entry":
                     self.known_at = NEVER
                 case "calendar":
-                    self.known_at = covered_from + 1  # the first period that begins then; see ``Program``
+                    self.known_at = covered_from + 1  # the first period that begins then; see ``ConditionProgram``
 
     def after(self, at: int, person: Person) -> int:
         """Return the instant after which events count at ``at``."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.conditions.amounts import micros_of
-from models.conditions.clauses import Comparison, Scalar, Where
+from models.conditions.clauses import Scalar, ValueComparison, Where
 from models.conditions.properties import LINE, MONEY, line_value, value_of
 from models.events import Event, OrderLine
 
@@ -17,13 +17,13 @@ LineTest = Callable[[OrderLine], bool]
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")
 
 
-def predicate(comparison: Comparison) -> Predicate:
+def predicate(comparison: ValueComparison) -> Predicate:
     """Return a predicate over a value. A missing or wrongly typed value never holds, and nothing is converted.
 
     Examples
     --------
-    >>> is_three = predicate(Comparison(among=(3,)))
-    >>> is_three(3.0), is_three("3"), is_three(None), predicate(Comparison(among=(1,)))(True)
+    >>> is_three = predicate(ValueComparison(among=(3,)))
+    >>> is_three(3.0), is_three("3"), is_three(None), predicate(ValueComparison(among=(1,)))(True)
     (True, False, False, False)
     """
     tests: list[Predicate] = []
@@ -46,7 +46,7 @@ def event_test(where: Where) -> EventTest | None:
     """Return a predicate over events; ``None`` if every event fits. References to other events are not tested."""
     tests: list[EventTest] = []
     for name, comparison in where:
-        if not name.startswith(LINE) and comparison != Comparison(same_as=comparison.same_as):
+        if not name.startswith(LINE) and comparison != ValueComparison(same_as=comparison.same_as):
             tests.append(_property(name, comparison))
     lines = line_test(where)
     if lines is not None:
@@ -67,18 +67,18 @@ def line_test(where: Where) -> LineTest | None:
     return lambda line: all(test(line_value(line, name)) for name, test in tests)
 
 
-def _property(name: str, comparison: Comparison) -> EventTest:
+def _property(name: str, comparison: ValueComparison) -> EventTest:
     test, currency = _of(name, comparison), comparison.currency
     if currency is not None:
         return lambda event: event.currency == currency and test(value_of(event, name))
     return lambda event: test(value_of(event, name))
 
 
-def _of(name: str, comparison: Comparison) -> Predicate:
+def _of(name: str, comparison: ValueComparison) -> Predicate:
     """Return the predicate over a property; money is compared in micros."""
     if name not in MONEY:
         return predicate(comparison)
-    in_micros = Comparison(
+    in_micros = ValueComparison(
         among=tuple(_money(value) for value in comparison.among),
         at_least=_micros(comparison.at_least),
         more_than=_micros(comparison.more_than),
@@ -110,7 +110,7 @@ def _among(values: tuple[Scalar, ...]) -> Predicate:
     return is_among
 
 
-def _bounded(comparison: Comparison) -> Predicate:
+def _bounded(comparison: ValueComparison) -> Predicate:
     at_least, more_than = comparison.at_least, comparison.more_than
     at_most, less_than = comparison.at_most, comparison.less_than
 

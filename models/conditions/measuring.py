@@ -6,7 +6,7 @@ from typing import Any
 
 from models.conditions import periods
 from models.conditions.amounts import Bounds, micros_of
-from models.conditions.clauses import Measure, MeasureKind, Window
+from models.conditions.clauses import EventWindow, Measure, MeasureKind
 from models.conditions.properties import LINE, LINE_NAMES, MONEY
 from models.conditions.schema import MAX_COUNT, CalendarWindow, WrittenEvent
 from models.configuration.durations import milliseconds
@@ -93,25 +93,25 @@ def _checked(bounds: Bounds, path: str, *, least: int | None) -> Bounds:
     return bounds
 
 
-def window(form: WrittenEvent, path: str) -> Window:
+def window(form: WrittenEvent, path: str) -> EventWindow:
     """Read the window of an event clause."""
     if form.last is not None or form.first is not None:
         for name in ("within", "since"):
             if getattr(form, name) is not None:
                 raise InvalidConfiguration(f"{path}.{name}", getattr(form, name), "nothing for last and first")
-        return Window("ever")
+        return EventWindow("ever")
     within, since = form.within, form.since
     if (within is None) == (since is None):
         allowed = "exactly one of within, since; `within: ever` for all time"
         raise InvalidConfiguration(path, "both" if within else "no window", allowed)
     if since == "entry":
-        return Window("entry")
+        return EventWindow("entry")
     if since is not None:
         at = periods.read_time(since, None)
         if at is None:
             raise InvalidConfiguration(f"{path}.since", since, "a time with its zone, such as 2026-01-01T00:00Z")
-        return Window("since", since=at)
+        return EventWindow("since", since=at)
     if isinstance(within, CalendarWindow):
-        return Window("calendar", unit=within.calendar)
+        return EventWindow("calendar", unit=within.calendar)
     assert within is not None
-    return Window("ever") if within == "ever" else Window("rolling", milliseconds(within))
+    return EventWindow("ever") if within == "ever" else EventWindow("rolling", milliseconds(within))

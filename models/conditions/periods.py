@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
-from models.conditions.clauses import Unit, Window
+from models.conditions.clauses import EventWindow, Unit
 
 NEVER = 2**63 - 1
 """An instant that never comes."""
@@ -17,7 +17,7 @@ _TEXT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\
 _DATE_LENGTH = 10
 
 
-def after(window: Window, now: int, zone: tzinfo) -> int:
+def after(window: EventWindow, now: int, zone: tzinfo) -> int:
     """Return the instant after which events count in a window at ``now``; an event at that instant does not count."""
     kind = window.kind
     if kind == "rolling":

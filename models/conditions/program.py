@@ -10,13 +10,13 @@ from models.conditions.ages import AbsentEvaluator
 from models.conditions.clauses import (
     AllOf,
     AnyOf,
-    Comparison,
     Condition,
     NoneOf,
     SegmentClause,
     SegmentRule,
     Subject,
     ValueClause,
+    ValueComparison,
 )
 from models.conditions.leaf import LeafEvaluator, NoValues, Person, WindowEvaluator
 from models.conditions.leaves import evaluator_of
@@ -113,7 +113,7 @@ class NumberIndex(NamedTuple):
         return self.leaves[bisect_left(self.bounds, low) : bisect_right(self.bounds, high)]
 
 
-class Program:
+class ConditionProgram:
     """The compiled conditions.
 
     Parameters
@@ -180,7 +180,7 @@ class Program:
 
     def __repr__(self) -> str:
         """Show the amounts."""
-        return f"Program({len(self.segments)} segments, {len(self.leaves)} clauses)"
+        return f"ConditionProgram({len(self.segments)} segments, {len(self.leaves)} clauses)"
 
     # --- what changes by itself ------------------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ class Program:
 class _Unknown:
     """Truths at the first event of any user: clauses on values are false; what depends on the user is unknown."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: ConditionProgram) -> None:
         self._program = program
         self._person = Person("", NoValues())
 
@@ -320,7 +320,7 @@ def _bounds_of(clause: ValueClause) -> list[float]:
     if comparison is None:
         return []
     bounds = [comparison.at_least, comparison.more_than, comparison.at_most, comparison.less_than]
-    only = Comparison(
+    only = ValueComparison(
         at_least=comparison.at_least,
         more_than=comparison.more_than,
         at_most=comparison.at_most,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from models.conditions.clauses import SequenceClause, SequenceStep
 from models.conditions.entries import Partial, Seen, Track
-from models.conditions.leaf import LeafEvaluator, Occurrence, Person, Reading
+from models.conditions.leaf import LeafEvaluator, LeafReading, Occurrence, Person
 from models.conditions.matching import EventTest, event_test
 from models.conditions.periods import ALWAYS
 from models.conditions.properties import MAX_KEY, event_key, key_of, value_of
@@ -164,19 +164,19 @@ class SequenceEvaluator(LeafEvaluator):
             del step[: len(step) // 2]
         entry.is_approximate, entry.matches = True, None
 
-    def read(self, entry: Track | None, at: int, person: Person) -> Reading:  # noqa: ARG002 - the entry says it
+    def read(self, entry: Track | None, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the entry says it
         """Return how many steps were matched."""
         if entry is None:
-            return Reading(f"0 of {len(self.steps)} steps")
+            return LeafReading(f"0 of {len(self.steps)} steps")
         begin = at - self.within
         if found := [match for match in self._complete(entry) if match[1] > begin]:
             newest = max(found, key=_last_of)
-            return Reading(f"{len(self.steps)} of {len(self.steps)} steps", newest[1], None, entry.is_approximate)
+            return LeafReading(f"{len(self.steps)} of {len(self.steps)} steps", newest[1], None, entry.is_approximate)
         assert entry.matches is not None
         reached = [i for i, step in enumerate(entry.matches[:-1]) if any(partial[0] >= begin for partial in step)]
         done = reached[-1] + 1 if reached else 0
         last = max((partial[1] for partial in entry.matches[reached[-1]]), default=None) if reached else None
-        return Reading(f"{done} of {len(self.steps)} steps", last, None, entry.is_approximate)
+        return LeafReading(f"{done} of {len(self.steps)} steps", last, None, entry.is_approximate)
 
 
 def _time_of(seen: Seen) -> int:

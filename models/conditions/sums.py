@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from models.conditions.amounts import MICROS, is_within, micros_of, within_interval, written_micros
 from models.conditions.clauses import EventClause
 from models.conditions.entries import Series
-from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
+from models.conditions.leaf import LeafReading, Occurrence, Person, WindowEvaluator
 from models.conditions.matching import event_test, line_test
 from models.conditions.merging import MAX_SUM, Combine, merge, merge_oldest
 from models.conditions.periods import NEVER
@@ -151,7 +151,7 @@ class SumEvaluator(AmountEvaluator):
         place = bisect_right(entry.times, begin)
         return sum(entry.values[place:]), entry.count_from(place)
 
-    def read(self, entry: Series | None, at: int, person: Person) -> Reading:
+    def read(self, entry: Series | None, at: int, person: Person) -> LeafReading:
         """Return the sum or the average."""
         total, number = self._total(entry, self.after(at, person))
         if self._is_average:
@@ -159,8 +159,8 @@ class SumEvaluator(AmountEvaluator):
         else:
             value = str(written_micros(total))
         if entry is None or not number:
-            return Reading(value)
-        return Reading(value, entry.times[-1], entry.marks[-1], entry.is_approximate)
+            return LeafReading(value)
+        return LeafReading(value, entry.times[-1], entry.marks[-1], entry.is_approximate)
 
 
 class ExtremeEvaluator(AmountEvaluator):
@@ -218,13 +218,13 @@ class ExtremeEvaluator(AmountEvaluator):
         low, high = self.low, self.high
         return within_interval(-value, None, None if high is None else -high, None if low is None else -low)
 
-    def read(self, entry: Series | None, at: int, person: Person) -> Reading:
+    def read(self, entry: Series | None, at: int, person: Person) -> LeafReading:
         """Return the extreme."""
         place = self._extreme(entry, self.after(at, person))
         if entry is None or place is None:
-            return Reading("no value")
+            return LeafReading("no value")
         value = str(written_micros(entry.values[place]))
-        return Reading(value, entry.times[place], entry.marks[place], entry.is_approximate)
+        return LeafReading(value, entry.times[place], entry.marks[place], entry.is_approximate)
 
 
 def _join(series: Series, occurrence: Occurrence, amount: int) -> None:

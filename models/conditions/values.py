@@ -7,7 +7,7 @@ from typing import Any
 
 from models.conditions.clauses import BucketClause, ValueClause
 from models.conditions.entries import HELD, Entry, Held
-from models.conditions.leaf import LeafEvaluator, Person, Reading
+from models.conditions.leaf import LeafEvaluator, LeafReading, Person
 from models.conditions.matching import predicate
 from models.conditions.periods import anniversary, read_date, read_time
 from models.conditions.truth import Truth
@@ -31,9 +31,9 @@ class ValueEvaluator(LeafEvaluator):
         """Yield nothing, because values do not change by themselves."""
         return iter(())
 
-    def read(self, entry: object, at: int, person: Person) -> Reading:  # noqa: ARG002 - the value alone decides
+    def read(self, entry: object, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the value alone decides
         """Return the value."""
-        return Reading(_shown(person.values.value(self.subject, self.name)))
+        return LeafReading(_shown(person.values.value(self.subject, self.name)))
 
 
 class HeldEvaluator(ValueEvaluator):
@@ -111,9 +111,9 @@ class TimeEvaluator(LeafEvaluator):
             found += [one for one in (following or ()) if one is not None]
         yield from sorted({instant for instant in found if instant > at})
 
-    def read(self, entry: object, at: int, person: Person) -> Reading:  # noqa: ARG002 - the value alone decides
+    def read(self, entry: object, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the value alone decides
         """Return the value."""
-        return Reading(_shown(person.values.value(self.subject, self.name)))
+        return LeafReading(_shown(person.values.value(self.subject, self.name)))
 
 
 class BucketEvaluator(LeafEvaluator):
@@ -135,9 +135,9 @@ class BucketEvaluator(LeafEvaluator):
         """Yield nothing."""
         return iter(())
 
-    def read(self, entry: object, at: int, person: Person) -> Reading:  # noqa: ARG002 - it never changes
+    def read(self, entry: object, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - it never changes
         """Return the user's place."""
-        return Reading(f"{self._share(person) * 100 / 2**64:.2f}%")
+        return LeafReading(f"{self._share(person) * 100 / 2**64:.2f}%")
 
 
 def _shown(value: Any) -> str:

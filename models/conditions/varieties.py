@@ -9,7 +9,7 @@ from models.conditions.amounts import is_within, within_interval
 from models.conditions.clauses import EventClause
 from models.conditions.counts import kept, next_fall
 from models.conditions.entries import Variety
-from models.conditions.leaf import Occurrence, Person, Reading, WindowEvaluator
+from models.conditions.leaf import LeafReading, Occurrence, Person, WindowEvaluator
 from models.conditions.matching import event_test, line_test
 from models.conditions.properties import LINE, MAX_KEY, key_of, line_value, value_of
 from models.conditions.truth import Truth
@@ -122,7 +122,7 @@ class DistinctEvaluator(WindowEvaluator):
             return super().next_change(entry, at, person)
         return next_fall(self._reached(entry), at - self.length, self.bounds, self.length)
 
-    def read(self, entry: Variety | None, at: int, person: Person) -> Reading:
+    def read(self, entry: Variety | None, at: int, person: Person) -> LeafReading:
         """Return the number of values, and the values."""
         begin, each = self.after(at, person), self.each
         counted = sorted(
@@ -131,6 +131,6 @@ class DistinctEvaluator(WindowEvaluator):
             if len(times) >= each and times[-each] > begin
         )
         if entry is None or not counted:
-            return Reading("0")
+            return LeafReading("0")
         shown = ", ".join(key.strip('"') for _, key in counted[-5:])
-        return Reading(f"{len(counted)}: {shown}", counted[-1][0], None, entry.is_approximate)
+        return LeafReading(f"{len(counted)}: {shown}", counted[-1][0], None, entry.is_approximate)

@@ -14,16 +14,16 @@ from models.conditions.clauses import (
     AllOf,
     AnyOf,
     BucketClause,
-    Comparison,
     Condition,
     EventClause,
+    EventWindow,
     Measure,
     NoneOf,
     SegmentClause,
     SequenceClause,
     ValueClause,
+    ValueComparison,
     Where,
-    Window,
 )
 from models.configuration import durations
 from models.units import SECOND
@@ -129,13 +129,13 @@ def _where(where: Where) -> Plain:
     return {"where": {name: _comparison(comparison) for name, comparison in where}} if where else {}
 
 
-def _comparison(comparison: Comparison) -> Any:
+def _comparison(comparison: ValueComparison) -> Any:
     if comparison.is_plain:
         return comparison.among[0] if len(comparison.among) == 1 else list(comparison.among)
     return _operators(comparison)
 
 
-def _operators(comparison: Comparison) -> Plain:
+def _operators(comparison: ValueComparison) -> Plain:
     among = comparison.among
     found: Plain = {"is": among[0]} if len(among) == 1 else {"in": list(among)} if among else {}
     names = (*_BOUNDS, "starts_with", "contains", "same_as", "currency")
@@ -165,7 +165,7 @@ def _bounds(bounds: Bounds, written: Any) -> Plain:
     return {name: written(value) for name in _BOUNDS if (value := getattr(bounds, name)) is not None}
 
 
-def _window(window: Window) -> Plain:
+def _window(window: EventWindow) -> Plain:
     match window.kind:
         case "rolling":
             return {"within": written_duration(window.length)}
@@ -205,7 +205,7 @@ def _value(clause: ValueClause) -> Plain:
             purpose, _, channel = clause.name.partition("@")
             found = {"consent": {"purpose": purpose, "channel": channel}}
         case "lifecycle":
-            found = _operators(clause.comparison or Comparison())
+            found = _operators(clause.comparison or ValueComparison())
             return {"lifecycle": found["is"] if list(found) == ["is"] else found}
         case _:
             found = {clause.subject: clause.name}

@@ -20,7 +20,7 @@ from models.conditions.evaluator import Evaluator, ValueChange
 from models.conditions.leaf import NoValues, Person
 from models.conditions.parsing import parse_segments
 from models.conditions.periods import NEVER
-from models.conditions.program import Program
+from models.conditions.program import ConditionProgram
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.events import Event
 from models.units import DAY, HOUR
@@ -60,7 +60,7 @@ def segments(number: int) -> tuple[SegmentRule, ...]:
     return parse_segments(found)
 
 
-class Scores(NoValues):
+class ChurnValues(NoValues):
     """Values with a churn score."""
 
     churn = 0.0
@@ -73,7 +73,7 @@ class Load:
     """Users, and the events that they get."""
 
     def __init__(self, number: int) -> None:
-        self.evaluator = Evaluator(Program(segments(number)))
+        self.evaluator = Evaluator(ConditionProgram(segments(number)))
         self.states: dict[int, bytes] = {}
         self.rng = random.Random(1)
         self.now = START
@@ -83,7 +83,7 @@ class Load:
 
     def run(self, number: int) -> float:
         """Fold events, and return the microseconds of CPU an event."""
-        rng, evaluator, states, dues, values = self.rng, self.evaluator, self.states, self.dues, Scores()
+        rng, evaluator, states, dues, values = self.rng, self.evaluator, self.states, self.dues, ChurnValues()
         decode = msgspec.msgpack.Decoder(tuple[ClauseState, Memberships]).decode
         encode = msgspec.msgpack.Encoder().encode
         events = [
@@ -139,7 +139,7 @@ def bytes_of_idle_user() -> float:
         rules.append({"name": f"segment {i}", "when": {("all", "any")[i % 2]: clauses}})
     sizes = []
     for parsed in ((), parse_segments(rules)):
-        evaluator, user = Evaluator(Program(parsed)), UserConditions()
+        evaluator, user = Evaluator(ConditionProgram(parsed)), UserConditions()
         person = Person("user", NoValues())
         for day in range(60):
             now = START + day * DAY

@@ -15,11 +15,11 @@ from models.conditions.evaluator import Evaluator, ValueChange
 from models.conditions.leaf import Person
 from models.conditions.ordering import references
 from models.conditions.parsing import parse_segments
-from models.conditions.program import Program
+from models.conditions.program import ConditionProgram
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.conditions.writing import hash_of
 from tests.support.naive_conditions import NaiveUser
-from tests.support.random_conditions import Arrival, random_arrivals, random_segments
+from tests.support.random_conditions import StreamArrival, random_arrivals, random_segments
 
 ORDER_WITHIN_MS = 3_600_000
 AFTER_MS = 8 * 86_400_000
@@ -45,7 +45,7 @@ class Case(NamedTuple):
     written: list[dict[str, Any]]
     rules: tuple[SegmentRule, ...]
     covered: dict[int, int]
-    arrivals: list[Arrival]
+    arrivals: list[StreamArrival]
     known_since: int = 0
 
     @property
@@ -97,7 +97,7 @@ def leaves(condition: c.Condition) -> Iterator[c.Condition]:
 
 def evaluate(case: Case, batch: int) -> tuple[Moves, bytes]:
     """Return all moves, and the final state, of the product's evaluator; the state is encoded after each batch."""
-    run = _Run(Evaluator(Program(case.rules, case.covered)))
+    run = _Run(Evaluator(ConditionProgram(case.rules, case.covered)))
     if case.known_since:
         run.adopt(case)
     for begin in range(0, len(case.arrivals), batch):
@@ -152,7 +152,7 @@ class _Run:
             self.due = self.evaluator.next_due(self.user, at, self.person)
             assert self.due > at
 
-    def step(self, arrival: Arrival) -> None:
+    def step(self, arrival: StreamArrival) -> None:
         """Apply an arrival: facts, then clauses, then segments."""
         self.move(arrival.now)
         now, event, steps = arrival.now, arrival.event, []
@@ -204,7 +204,7 @@ def evaluate_naively(case: Case) -> Moves:
     if case.known_since:
         user.known_since, before = case.known_since, case.begins
         moves += user.decide(before)
-    last = [Arrival(case.arrivals[-1].now + AFTER_MS)] if case.arrivals else []
+    last = [StreamArrival(case.arrivals[-1].now + AFTER_MS)] if case.arrivals else []
     for arrival in [*case.arrivals, *last]:
         while user.known_since is not None:
             instants = user.instants(before, arrival.now, durations)

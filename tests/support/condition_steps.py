@@ -10,7 +10,7 @@ from models.conditions.explaining import Explainer, MembershipExplanation
 from models.conditions.leaf import Person
 from models.conditions.parsing import parse_segments
 from models.conditions.periods import NEVER
-from models.conditions.program import Program
+from models.conditions.program import ConditionProgram
 from models.conditions.user_state import UserConditions
 from models.conditions.writing import hash_of
 from models.events import Event
@@ -53,8 +53,8 @@ class Scenario:
 
     def __init__(self, segments: dict[str, Any], zone: tzinfo = UTC, covered_from: int | None = None) -> None:
         self.rules = parse_segments([{"name": name, "when": when} for name, when in segments.items()])
-        covered = {} if covered_from is None else dict.fromkeys(Program(self.rules).leaves, covered_from)
-        self.evaluator = Evaluator(Program(self.rules, covered))
+        covered = {} if covered_from is None else dict.fromkeys(ConditionProgram(self.rules).leaves, covered_from)
+        self.evaluator = Evaluator(ConditionProgram(self.rules, covered))
         self.user, self.values = UserConditions(), StepValues()
         self.person = Person("user", self.values, zone)
         self.moves: list[tuple[int, str, bool]] = []

@@ -211,7 +211,7 @@ class NaiveUser:
             and (bounds.less_than is None or result < bounds.less_than)
         )
 
-    def _begin(self, window: c.Window, now: int) -> int:
+    def _begin(self, window: c.EventWindow, now: int) -> int:
         """Return the first instant of a window."""
         match window.kind:
             case "rolling":
@@ -228,8 +228,7 @@ class NaiveUser:
         return first_instant(day, self.zone)
 
     def _absent(self, rule: c.AbsentClause, now: int, events: list[tuple[int, Any]]) -> bool:
-        assert self.known_since is not None
-        return now - max([self.known_since, *(at for at, _ in events if at <= now)]) >= rule.duration
+        return now - max([self.known_since or 0, *(at for at, _ in events if at <= now)]) >= rule.duration
 
     # --- sequences ---------------------------------------------------------------------------------------------------
 

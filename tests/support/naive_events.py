@@ -45,7 +45,7 @@ def same(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
-def holds_for(comparison: c.Comparison | None, value: Any) -> bool:
+def holds_for(comparison: c.ValueComparison | None, value: Any) -> bool:
     assert comparison is not None
     if value is None:
         return False

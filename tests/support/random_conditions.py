@@ -25,7 +25,7 @@ STARTS = (
 NAMES = ("Alpha", "Beta", "product_view", "purchase")
 
 
-class Arrival(NamedTuple):
+class StreamArrival(NamedTuple):
     """A record of the log: an event, or the newest value of a score.
 
     Attributes
@@ -178,21 +178,21 @@ def _bucket(rng: random.Random) -> dict[str, Any]:
     return {"bucket": rng.choice(("a", "b")), "below": rng.choice(("10%", "50%", "100%", "0%"))}
 
 
-def random_arrivals(rng: random.Random, number: int) -> list[Arrival]:
+def random_arrivals(rng: random.Random, number: int) -> list[StreamArrival]:
     """Return arrivals in the order of the log: late, repeated and reordered, many at the same millisecond."""
     begin = int(rng.choice(STARTS).timestamp() * 1000)
-    now, found = begin, list[Arrival]()
+    now, found = begin, list[StreamArrival]()
     for i in range(number):
         now += rng.choice((0, 0, 1, 1, 1, 2, 4, 13, 48)) * HALF_HOUR_MS + rng.choice((0, 0, 0, 0, 1))
         if rng.random() < 0.12:
             value = rng.choice((None, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
-            found.append(Arrival(now, score=("churn", value)))
+            found.append(StreamArrival(now, score=("churn", value)))
             continue
         if rng.random() < 0.1 and (known := [one for one in found if one.event is not None]):
-            found.append(Arrival(now, rng.choice(known).event))
+            found.append(StreamArrival(now, rng.choice(known).event))
             continue
         late = rng.choice((0, 0, 0, 0, 1, 2, 3, 5, 30)) * HALF_HOUR_MS - (HALF_HOUR_MS if rng.random() < 0.05 else 0)
-        found.append(Arrival(now, _random_event(rng, f"m{i}", now - late, begin)))
+        found.append(StreamArrival(now, _random_event(rng, f"m{i}", now - late, begin)))
     return found
 
 

@@ -4,7 +4,7 @@ import pytest
 from models.conditions.evaluator import MAX_STATE_BYTES, Evaluator
 from models.conditions.leaf import NoValues, Person
 from models.conditions.parsing import parse_segments
-from models.conditions.program import Program
+from models.conditions.program import ConditionProgram
 from models.conditions.user_state import UserConditions
 from models.errors import InvalidConfiguration
 from models.events import Event, OrderLine
@@ -180,11 +180,11 @@ def test_membership_for_a_duration_is_decided_by_a_timer_and_segments_come_in_or
 def test_segments_in_a_circle_are_refused() -> None:
     rules = parse_segments([{"name": "a", "when": {"not": {"segment": "b"}}}, {"name": "b", "when": {"segment": "a"}}])
     with pytest.raises(InvalidConfiguration, match="a -> b -> a"):
-        Program(rules)
+        ConditionProgram(rules)
 
 
 def test_an_event_that_no_clause_names_touches_nothing() -> None:
-    evaluator = Evaluator(Program(parse_segments([{"name": "s", "when": {"event": "A", "within": "1d"}}])))
+    evaluator = Evaluator(ConditionProgram(parse_segments([{"name": "s", "when": {"event": "A", "within": "1d"}}])))
     user, person = UserConditions(), Person("u", NoValues())
     event = Event(id="m1", user="u", type="page_view", at=NOON)
     assert evaluator.observe(user, event, NOON, person) is None
