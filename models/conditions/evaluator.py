@@ -10,16 +10,18 @@ Therefore no truth is stored.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import tzinfo
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from models.conditions.clauses import Subject, ValueClause
+from models.conditions.clauses import ValueClause
 from models.conditions.entries import Held
 from models.conditions.leaf import LeafEvaluator, Occurrence, Person, is_timed
 from models.conditions.periods import NEVER
 from models.conditions.program import ConditionProgram
 from models.conditions.properties import event_key
+from models.conditions.steps import ClauseStep, Move, ValueChange
 from models.conditions.truth import Truth
 from models.conditions.user_state import UserConditions
 from models.conditions.values import HeldEvaluator
@@ -29,89 +31,6 @@ MAX_STATE_BYTES = 128 * 1024
 """Maximum size of what all clauses remember of one user, bytes. Above it, the largest entries become approximate."""
 MIN_SHRUNK_BYTES = 200
 """Minimum size of an entry that is shrunk, bytes."""
-UNKNOWN_VALUE: Any = object()
-"""The value before a change, if it is not known."""
-
-
-class ValueChange(NamedTuple):
-    """A change of a value of the user.
-
-    Attributes
-    ----------
-    subject, name
-        The value.
-    previous
-        The value before, if it is known. Then only those comparisons are made whose result can differ.
-    """
-
-    subject: Subject
-    name: str
-    previous: Any = UNKNOWN_VALUE
-
-
-class Change(NamedTuple):
-    """A change of a clause.
-
-    Attributes
-    ----------
-    key
-        Number of the clause.
-    before, after
-        Its truth before and after the step.
-    """
-
-    key: int
-    before: Truth
-    after: Truth
-
-
-class Move(NamedTuple):
-    """A user's move into a segment or out of it.
-
-    Attributes
-    ----------
-    segment
-        Name of the segment.
-    has_entered
-        Whether the user has entered it; otherwise the user has left it.
-    at
-        Time of the step, milliseconds.
-    clauses
-        Numbers of the clauses that changed in the step and belong to the segment, ascending.
-    """
-
-    segment: str
-    has_entered: bool
-    at: int
-    clauses: tuple[int, ...] = ()
-
-
-class ClauseStep:
-    """The results of the first part of a step: the clauses that changed, and the segments to decide.
-
-    Attributes
-    ----------
-    changes
-        The clauses whose truth has changed.
-    dirty
-        Indexes of the segments that have to be decided.
-    """
-
-    __slots__ = ("changes", "dirty")
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self.dirty: set[int] = set()
-
-    def __repr__(self) -> str:
-        """Show the amounts."""
-        return f"ClauseStep({len(self.changes)} changes, {len(self.dirty)} segments)"
-
-    def change(self, program: ConditionProgram, key: int, before: Truth, after: Truth) -> None:
-        """Record the truth of a clause before and after the step."""
-        if before is not after:
-            self.changes.append(Change(key, before, after))
-            self.dirty.update(program.by_leaf[key])
 
 
 class View:
@@ -125,36 +44,36 @@ class View:
         The instant, milliseconds.
     """
 
-    __slots__ = ("_at", "_person", "_program", "_segments", "_user")
+    __slots__ = ("_segments", "at", "person", "program", "user")
 
     def __init__(self, program: ConditionProgram, user: UserConditions, person: Person, at: int) -> None:
-        self._program = program
-        self._user = user
-        self._person = person
-        self._at = at
+        self.program = program
+        self.user = user
+        self.person = person
+        self.at = at
         self._segments: dict[int, Truth] = {}
 
     def leaf(self, leaf: LeafEvaluator) -> Truth:
         """Return the truth of a clause."""
-        return leaf.truth(self._user.entry(leaf), self._at, self._person)
+        return leaf.truth(self.user.entry(leaf), self.at, self.person)
 
     def decide(self, index: int) -> Truth:
         """Return the truth of a segment's condition."""
-        truth = self._segments[index] = self._program.segments[index].test(self)
+        truth = self._segments[index] = self.program.segments[index].test(self)
         return truth
 
     def segment(self, index: int, duration: int) -> Truth:
         """Return whether the user is in a segment for a duration; unknown if the user may have to be a member."""
-        since = self._user.memberships.since.get(self._program.segments[index].key)
+        since = self.user.memberships.since.get(self.program.segments[index].key)
         if since is not None:
-            return self._at - since >= duration
+            return self.at - since >= duration
         truth = self._segments[index] if index in self._segments else self.decide(index)
         return None if truth is None else False
 
     def learned(self, name: str, duration: int) -> Truth:
         """Return whether the user is in a learned segment for a duration."""
-        since = self._person.values.learned_since(name)
-        return since is not None and self._at - since >= duration
+        since = self.person.values.learned_since(name)
+        return since is not None and self.at - since >= duration
 
 
 class Evaluator:
@@ -213,7 +132,14 @@ class Evaluator:
         return step if step.dirty else None
 
     def expire(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
-        """Fire the user's timer at its due time; return ``None`` if there is nothing to decide."""
+        """Fire both timers of the user at their due time; return ``None`` if there is nothing to decide."""
+        step, waited = self.expire_clauses(user, due, person), self.expire_waits(user, due, person)
+        if step is not None and waited is not None:
+            step.dirty |= waited.dirty
+        return step or waited
+
+    def expire_clauses(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
+        """Fire the user's timer of the clauses at its due time; return ``None`` if there is nothing to decide."""
         state, step = user.state, ClauseStep()
         person.known_since = state.known_since
         keys = {key for key, at in state.dues.items() if at <= due}
@@ -230,6 +156,11 @@ class Evaluator:
                 is_waiting = entry is not None or is_timed(leaf.clause)
                 user.put(leaf, entry, leaf.next_change(entry, due, person) if is_waiting else NEVER)
             step.change(self.program, key, before, after)
+        return step if step.dirty else None
+
+    def expire_waits(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
+        """Fire the user's timer of memberships for a duration; return ``None`` if there is nothing to decide."""
+        step = ClauseStep()
         for wait in self.program.waits:
             since = self._since(user, person, wait.segment, wait.name)
             if since is not None and since + wait.duration == due:
@@ -257,17 +188,22 @@ class Evaluator:
                 step.dirty.update(program.by_leaf[leaf.key])
         return step if step.dirty else None
 
-    def relocate(self, user: UserConditions, now: int, person: Person) -> ClauseStep | None:
-        """Apply the fact that the user's time zone has changed; return ``None`` if there is nothing to decide."""
-        step = ClauseStep()
-        person.known_since = user.state.known_since
+    def relocate(self, user: UserConditions, zone: tzinfo, now: int, person: Person) -> ClauseStep | None:
+        """Move the user from the previous time zone to this one; return ``None`` if there is nothing to decide."""
+        step, previous = ClauseStep(), person.zone
+        person.known_since, person.zone = user.state.known_since, zone
         for leaf in self.program.zoned:
             if is_timed(leaf.clause):
                 self._revalue(user, leaf, now, person)
-            elif user.has_entry(leaf.key):
-                entry = user.entry(leaf)
+                step.dirty.update(self.program.by_leaf[leaf.key])
+                continue
+            entry = user.entry(leaf)
+            person.zone = previous
+            before = leaf.truth(entry, now, person)
+            person.zone = zone
+            step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
+            if entry is not None:
                 user.put(leaf, entry, leaf.next_change(entry, now, person))
-            step.dirty.update(self.program.by_leaf[leaf.key])
         return step if step.dirty else None
 
     def adopt(self, user: UserConditions, now: int, person: Person) -> ClauseStep:
@@ -357,12 +293,20 @@ class Evaluator:
         at
             Time of that step, milliseconds.
         """
+        return min(self.next_clause_due(user, at, person), self.next_wait_due(user, at, person))
+
+    def next_clause_due(self, user: UserConditions, at: int, person: Person) -> int:
+        """Return the next instant at which a clause can change without an event; ``NEVER`` without one."""
         state = user.state
         if not state.known_since:
             return NEVER
         person.known_since = state.known_since
         found = min(state.dues.values(), default=NEVER)
-        found = min(found, self.program.next_default(state.known_since, at, person))
+        return min(found, self.program.next_default(state.known_since, at, person))
+
+    def next_wait_due(self, user: UserConditions, at: int, person: Person) -> int:
+        """Return the next instant at which a membership has lasted for a duration; ``NEVER`` without one."""
+        found = NEVER
         for wait in self.program.waits:
             since = self._since(user, person, wait.segment, wait.name)
             if since is not None and since + wait.duration > at:

@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from models.conditions.clauses import SegmentRule
-from models.conditions.evaluator import Evaluator, ValueChange
+from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import NoValues, Person
 from models.conditions.parsing import parse_segments
 from models.conditions.periods import NEVER
 from models.conditions.program import ConditionProgram
+from models.conditions.steps import ValueChange
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.events import Event
 from models.units import DAY, HOUR

@@ -5,19 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from models.conditions import clauses as c
 from models.conditions.clauses import SegmentRule
-from models.conditions.evaluator import Evaluator, ValueChange
+from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
 from models.conditions.ordering import references
 from models.conditions.parsing import parse_segments
 from models.conditions.program import ConditionProgram
+from models.conditions.steps import ValueChange
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.conditions.writing import hash_of
+from models.places import zones
 from tests.support.naive_conditions import NaiveUser
 from tests.support.random_conditions import StreamArrival, random_arrivals, random_segments
 
@@ -168,15 +169,14 @@ class _Run:
         elif event.id not in self.seen:
             self.seen.add(event.id)
             self.values.traits |= event.traits or {}
-            zone = ZoneInfo(self.values.traits.get("timezone", "UTC"))
-            has_moved, self.person.zone = zone != self.person.zone, zone
+            zone = zones.zone(self.values.traits.get("timezone", "UTC"))
             steps.append(self.evaluator.observe(self.user, event, now, self.person))
             changes = [ValueChange("trait", name) for name in event.traits or ()]
             if len(self.seen) == 1:
                 changes += [ValueChange("score", name) for name in self.values.scores]
             steps.append(self.evaluator.revalue(self.user, changes, now, self.person))
-            if has_moved:
-                steps.append(self.evaluator.relocate(self.user, now, self.person))
+            if zone != self.person.zone:
+                steps.append(self.evaluator.relocate(self.user, zone, now, self.person))
         found = [step for step in steps if step is not None]
         if found:
             for other in found[1:]:

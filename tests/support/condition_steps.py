@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from models.conditions.evaluator import ClauseStep, Evaluator, ValueChange
+from models.conditions.evaluator import Evaluator
 from models.conditions.explaining import Explainer, MembershipExplanation
 from models.conditions.leaf import Person
 from models.conditions.parsing import parse_segments
 from models.conditions.periods import NEVER
 from models.conditions.program import ConditionProgram
+from models.conditions.steps import ClauseStep, ValueChange
 from models.conditions.user_state import UserConditions
 from models.conditions.writing import hash_of
 from models.events import Event
@@ -98,8 +99,7 @@ class Scenario:
     def move_to_zone(self, zone: tzinfo, now: int) -> Scenario:
         """Change the user's time zone."""
         self.pass_to(now)
-        self.person.zone = zone
-        self._decide(self.evaluator.relocate(self.user, now, self.person), now)
+        self._decide(self.evaluator.relocate(self.user, zone, now, self.person), now)
         return self
 
     def why(self, name: str) -> MembershipExplanation:

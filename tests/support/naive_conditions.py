@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from models.conditions import clauses as c
 from models.events import Event
+from models.places import zones
 from tests.support.naive_events import (
-    Counted,
+    HistoricEvent,
     all_hold,
     day_of,
     first_instant,
@@ -48,7 +48,7 @@ class NaiveUser:
     name: str
     rules: dict[str, c.Condition]
     covered: Mapping[c.Condition, int]
-    events: list[Counted] = field(default_factory=list)
+    events: list[HistoricEvent] = field(default_factory=list)
     traits: dict[str, Any] = field(default_factory=dict)
     scores: list[tuple[str, float | None]] = field(default_factory=list)
     members: dict[str, int] = field(default_factory=dict)
@@ -56,12 +56,12 @@ class NaiveUser:
     cache: dict[Any, Any] = field(default_factory=dict)
 
     @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.traits.get("timezone", "UTC"))
+    def zone(self) -> tzinfo:
+        return zones.zone(self.traits.get("timezone", "UTC"))
 
     def add(self, event: Event, now: int) -> None:
         at = min(event.at, now)
-        self.events.append(Counted(at, len(self.events), now, event))
+        self.events.append(HistoricEvent(at, len(self.events), now, event))
         self.traits |= event.traits or {}
         if self.known_since is None:
             self.known_since = at
@@ -112,7 +112,7 @@ class NaiveUser:
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    def _matching(self, name: str, where: c.Where) -> list[Counted]:
+    def _matching(self, name: str, where: c.Where) -> list[HistoricEvent]:
         return [one for one in self.events if key(one.event) == name and all_hold(where, one.event)]
 
     def _over_worlds(

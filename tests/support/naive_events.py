@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from models.conditions import clauses as c
 from models.events import Event
@@ -20,7 +19,7 @@ QUARTER_MS = 15 * 60_000
 
 
 @dataclass(frozen=True)
-class Counted:
+class HistoricEvent:
     """An event as it counts: at its time, but not after the clock at its arrival."""
 
     at: int
@@ -114,14 +113,14 @@ def values(measure: c.Measure, where: c.Where, event: Event) -> list[Any]:
     return [int((Decimal(str(value)) * 10**6).to_integral_value(ROUND_HALF_EVEN))]
 
 
-def day_of(now: int, zone: ZoneInfo) -> date:
+def day_of(now: int, zone: tzinfo) -> date:
     """Return the local day; where clocks go back over midnight, the new day goes on."""
     day = datetime.fromtimestamp(now // 1000, zone).date()
     return day + timedelta(days=1) if now >= first_instant(day + timedelta(days=1), zone) else day
 
 
 @cache
-def first_instant(day: date, zone: ZoneInfo) -> int:
+def first_instant(day: date, zone: tzinfo) -> int:
     """Return the first quarter of an hour whose local day is at least this one."""
     at = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000) - 16 * 3_600_000
     while datetime.fromtimestamp(at // 1000, zone).date() < day:
@@ -129,7 +128,7 @@ def first_instant(day: date, zone: ZoneInfo) -> int:
     return at
 
 
-def time_of(value: Any, zone: ZoneInfo | None) -> int | None:
+def time_of(value: Any, zone: tzinfo | None) -> int | None:
     if not isinstance(value, str) or "-" not in value:
         return None
     try:
@@ -146,9 +145,9 @@ def time_of(value: Any, zone: ZoneInfo | None) -> int | None:
     return at
 
 
-def matches(rule: c.SequenceClause, events: Sequence[Counted]) -> Iterator[tuple[int, int]]:
+def matches(rule: c.SequenceClause, events: Sequence[HistoricEvent]) -> Iterator[tuple[int, int]]:
     """Yield the begin and the end of every match, of any age."""
-    accepted: list[Counted] = []
+    accepted: list[HistoricEvent] = []
     for one in events:
         name = key(one.event)
         fits = any(step.event == name and all_hold(step.where, one.event) for step in rule.steps)
@@ -163,7 +162,7 @@ def matches(rule: c.SequenceClause, events: Sequence[Counted]) -> Iterator[tuple
             yield accepted[places[0]].at, accepted[places[-1]].at
 
 
-def _is_match(rule: c.SequenceClause, events: list[Counted], places: tuple[int, ...]) -> bool:
+def _is_match(rule: c.SequenceClause, events: list[HistoricEvent], places: tuple[int, ...]) -> bool:
     found = [events[place] for place in places]
     if found[-1].at - found[0].at > rule.within:
         return False
@@ -184,7 +183,7 @@ def _is_match(rule: c.SequenceClause, events: list[Counted], places: tuple[int, 
     return True
 
 
-def is_near_anniversary(before: int, value: Any, now: int, zone: ZoneInfo) -> bool:
+def is_near_anniversary(before: int, value: Any, now: int, zone: tzinfo) -> bool:
     try:
         born = date.fromisoformat(value)
     except (TypeError, ValueError):
