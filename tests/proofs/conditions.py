@@ -2,7 +2,8 @@
 
 Each random case has up to five segments and a stream of up to 45 arrivals: late, repeated, reordered, across changes of
 clocks. The membership at every instant is compared with a naive evaluation over the whole history, and the stored bytes
-with those of other batches. The moves are also those of the three passes of the fold. Seed and number determine a case, so ``--seed 1 --case 17`` plays it again.
+with those of other batches. The moves are also those of the three passes of the fold. Seed and number determine a case,
+so ``--seed 1 --case 17`` plays it again.
 """
 
 from __future__ import annotations
