@@ -10,7 +10,7 @@ from bisect import bisect_right
 from hashlib import blake2b
 from itertools import accumulate
 from operator import sub
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -35,6 +35,8 @@ class _Series(msgspec.Struct, array_like=True, gc=False, omit_defaults=True):
 
 
 _series = msgspec.msgpack.Decoder(_Series).decode
+_variety = msgspec.msgpack.Decoder(tuple[list[str], list[list[int]], bool]).decode
+_newest = msgspec.msgpack.Decoder(tuple[int, int]).decode
 
 
 class Series:
@@ -134,7 +136,7 @@ class Variety:
     @classmethod
     def decode(cls, content: bytes) -> Variety:
         """Decode the bytes of :meth:`encode`."""
-        stored, found = msgspec.msgpack.decode(content, type=tuple[list[str], list[list[int]], bool]), cls()
+        stored, found = _variety(content), cls()
         found.keys, found.is_approximate = stored[0], stored[2]
         newest = accumulate(times[-1] for times in stored[1])
         found.times = [
@@ -176,7 +178,7 @@ class Newest:
     @classmethod
     def decode(cls, content: bytes) -> Newest:
         """Decode the bytes of :meth:`encode`."""
-        return cls(*msgspec.msgpack.decode(content, type=tuple[int, int]))
+        return cls(*_newest(content))
 
     def encode(self) -> bytes:
         """Return the bytes in which the event is stored."""
@@ -208,6 +210,8 @@ Partial: TypeAlias = tuple[int, int, tuple[str | None, ...]]
 """Begin and newest time of a partial match of a sequence, and the values that later steps refer to."""
 Seen: TypeAlias = tuple[int, int, bool, tuple[str | None, ...]]
 """Time of an event, the steps that it fits as bits, whether it ends all matches, and its values."""
+
+_track = msgspec.msgpack.Decoder(tuple[int, list[list[Partial]], list[Seen], bool]).decode
 
 
 class Track:
@@ -243,8 +247,7 @@ class Track:
     @classmethod
     def decode(cls, content: bytes) -> Track:
         """Decode the bytes of :meth:`encode`."""
-        form: Any = tuple[int, list[list[Partial]], list[Seen], bool]
-        newest, settled, recent, is_approximate = msgspec.msgpack.decode(content, type=form)
+        newest, settled, recent, is_approximate = _track(content)
         found = cls(0)
         found.newest, found.is_approximate = newest, is_approximate
         found.settled = [[(newest - begin, newest - last, of) for begin, last, of in step] for step in settled]
