@@ -222,12 +222,11 @@ def _value(clause: ValueClause) -> Plain:
     return found | ({"zone": "user"} if clause.is_local else {})
 
 
-_SETS = frozenset({"all", "any", "none", "in", "without"})
-
-
 def _sorted(value: Any, name: str = "") -> Any:
     """Return a plain form in which what has no order is sorted, and repetitions are removed."""
     if isinstance(value, dict):
+        if name == "where":  # the keys are names of properties
+            return {key: _sorted(inner) for key, inner in value.items()}
         found = {key: _sorted(inner, key) for key, inner in value.items()}
         for group in ("all", "any"):
             if list(found) == [group]:
@@ -245,7 +244,7 @@ def _sorted(value: Any, name: str = "") -> Any:
         return found
     if isinstance(value, list):
         each = [_sorted(inner) for inner in value]
-        if name in _SETS:
+        if name != "sequence":
             unique = {_encoder.encode(inner): inner for inner in each}
             return [unique[content] for content in sorted(unique)]
         return each

@@ -82,11 +82,27 @@ def test_conditions_travel_as_json() -> None:
         ({"trait": "plan", "in": ["a", "b"]}, {"trait": "plan", "in": ["b", "a", "b"]}),
         ({"trait": "age", "at_least": 3}, {"trait": "age", "at_least": 3.0}),
         ({"event": "A", "within": "7d"}, {"event": "A", "within": "1w", "times": {"at_least": 1}}),
+        ({"absent": "A", "for": "7d", "where": {"x": [1, 2]}}, {"absent": "A", "for": "1w", "where": {"x": [2, 1]}}),
+        ({"lifecycle": ["new", "loyal"]}, {"lifecycle": {"in": ["loyal", "new"]}}),
         ({"event": "A", "within": "7d", "where": {"x": 1}}, {"event": "A", "within": "7d", "where": {"x": [1]}}),
     ],
 )
 def test_conditions_of_one_meaning_have_one_canonical_form(one: Any, other: Any) -> None:
     assert canonical(parse_condition(one, "")) == canonical(parse_condition(other, ""))
+
+
+def test_the_order_of_the_steps_of_a_sequence_matters() -> None:
+    steps = [{"event": "A"}, {"event": "B"}]
+    one, other = ({"sequence": each, "within": "1d"} for each in (steps, steps[::-1]))
+    assert hash_of(parse_condition(one, "")) != hash_of(parse_condition(other, ""))
+
+
+@pytest.mark.parametrize("name", ["all", "any", "none", "not", "sequence", "where", "event"])
+def test_a_property_may_have_the_name_of_a_key(name: str) -> None:
+    condition = parse_condition({"event": "A", "within": "7d", "where": {name: [2, 1]}}, "when")
+    other = parse_condition({"event": "A", "within": "7d", "where": {name: [1, 2]}}, "when")
+    assert parse_condition(plain(condition), "when") == condition
+    assert hash_of(condition) == hash_of(other)
 
 
 def test_a_flag_a_number_and_a_text_are_different() -> None:
