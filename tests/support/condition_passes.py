@@ -31,8 +31,6 @@ class PassStep(NamedTuple):
         The user as of the step.
     score
         The score that is new.
-    is_known
-        Whether the user has had an event.
     """
 
     at: int
@@ -41,7 +39,6 @@ class PassStep(NamedTuple):
     traits: dict[str, Any]
     zone: Any
     score: tuple[str, float | None] | None = None
-    is_known: bool = True
 
 
 class PassesRun:
@@ -78,11 +75,9 @@ class PassesRun:
             self._keep(at, evaluator.expire_clauses(self.user, at, self.person), is_timer=True)
             self.due = evaluator.next_clause_due(self.user, at, self.person)
         if arrival.score is not None:
-            is_known = self.user.state.known_since > 0
-            self.steps.append(PassStep(now, False, None, self.values.traits, self.person.zone, arrival.score, is_known))
+            self.steps.append(PassStep(now, False, None, self.values.traits, self.person.zone, arrival.score))
         if event is None or event.id in self.seen:
             return
-        is_first = not self.seen
         self.seen.add(event.id)
         self.values.traits = {**self.values.traits, **(event.traits or {})}
         zone = zones.zone(self.values.traits.get("timezone", "UTC"))
@@ -93,14 +88,13 @@ class PassesRun:
             if other is not None:
                 found.changes += other.changes
                 found.dirty |= other.dirty
-        self._keep(now, found, is_first=is_first)
+        self._keep(now, found)
         self.due = evaluator.next_clause_due(self.user, now, self.person)
 
-    def _keep(self, at: int, step: ClauseStep | None, *, is_timer: bool = False, is_first: bool = False) -> None:
+    def _keep(self, at: int, step: ClauseStep | None, *, is_timer: bool = False) -> None:
         if step is not None:
             self.record.add(len(self.steps), step.changes)
-        score = ("first", None) if is_first else None
-        self.steps.append(PassStep(at, is_timer, step, self.values.traits, self.person.zone, score))
+        self.steps.append(PassStep(at, is_timer, step, self.values.traits, self.person.zone))
 
     def _decide(self, end: int) -> None:
         for number, step in enumerate(self.steps):
@@ -118,13 +112,8 @@ class PassesRun:
         self._wait(end, len(self.steps) - 1, end)
 
     def _score(self, step: PassStep, score: tuple[str, float | None], person: Person) -> ClauseStep | None:
-        if score[0] == "first":
-            changes = [ValueChange("score", name) for name in self.decided.scores]
-            return self.evaluator.revalue(self.user, changes, step.at, person)
         previous = self.decided.scores.get(score[0])
         self.decided.scores[score[0]] = score[1]
-        if not step.is_known:
-            return None
         return self.evaluator.revalue(self.user, [ValueChange("score", score[0], previous)], step.at, person)
 
     def _wait(self, until: int, number: int, end: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import dropwhile
 from typing import Any, NamedTuple
 
 import msgspec
@@ -78,6 +79,7 @@ def random_case(seed: int, number_of_segments: int, number_of_arrivals: int) -> 
     rules, arrivals = parse_segments(written), random_arrivals(rng, number_of_arrivals)
     covered: dict[int, int] = {}
     if not arrivals or rng.random() < 0.5:
+        arrivals = list(dropwhile(_is_score, arrivals))  # a user who is not known has no scores
         return Case(written, rules, covered, arrivals)
     begins = arrivals[0].now - 1
     for rule in rules:
@@ -85,6 +87,10 @@ def random_case(seed: int, number_of_segments: int, number_of_arrivals: int) -> 
             if rng.random() < 0.6 and isinstance(leaf, c.EventClause | c.AbsentClause | c.SequenceClause):
                 covered.setdefault(hash_of(leaf), begins - rng.choice((0, 0, 0, 1, 3_600_000, 86_400_000)))
     return Case(written, rules, covered, arrivals, begins - rng.choice((0, 1, 3_600_000, 7_200_001, 172_800_000)))
+
+
+def _is_score(arrival: StreamArrival) -> bool:
+    return arrival.event is None
 
 
 def leaves(condition: c.Condition) -> Iterator[c.Condition]:
@@ -162,18 +168,13 @@ class _Run:
             name, value = arrival.score
             previous = self.values.scores.get(name)
             self.values.scores[name] = value
-            if self.user.state.known_since:
-                steps.append(
-                    self.evaluator.revalue(self.user, [ValueChange("score", name, previous)], now, self.person)
-                )
+            steps.append(self.evaluator.revalue(self.user, [ValueChange("score", name, previous)], now, self.person))
         elif event.id not in self.seen:
             self.seen.add(event.id)
             self.values.traits |= event.traits or {}
             zone = zones.zone(self.values.traits.get("timezone", "UTC"))
             steps.append(self.evaluator.observe(self.user, event, now, self.person))
             changes = [ValueChange("trait", name) for name in event.traits or ()]
-            if len(self.seen) == 1:
-                changes += [ValueChange("score", name) for name in self.values.scores]
             steps.append(self.evaluator.revalue(self.user, changes, now, self.person))
             if zone != self.person.zone:
                 steps.append(self.evaluator.relocate(self.user, zone, now, self.person))
