@@ -16,6 +16,8 @@ from models.units import DAY
 
 SERIES_BYTES = 19
 """Greatest size of an event in a series without its value, bytes."""
+MAX_PERIOD_MS = {"day": DAY, "week": 7 * DAY, "month": 31 * DAY}
+"""Maximum length of each period of the calendar by its name, milliseconds, apart from changes of clocks."""
 MAX_INSTANTS = 64
 """Maximum number of instants that are tried to find the next change; after that, the last one is used."""
 
@@ -217,6 +219,7 @@ class WindowEvaluator(LeafEvaluator):
         self.window = window
         self.length = window.length
         self.reads_zone = window.kind == "calendar"
+        self._margin = 2 * DAY + MAX_PERIOD_MS.get(window.unit or "", 0)
         if covered_from > ALWAYS:
             match window.kind:
                 case "rolling":
@@ -266,10 +269,11 @@ class WindowEvaluator(LeafEvaluator):
     def too_old(self, now: int, person: Person) -> int:
         """Return a time such that events that are not after it never count again.
 
-        A change of the user's zone moves the periods of the calendar by less than two days.
+        A change of the user's zone moves the periods of the calendar by less than two days. So it can bring back the
+        period before.
         """
         begin = self.after(now, person)
-        return begin - 2 * DAY if self.reads_zone else begin
+        return begin - self._margin if self.reads_zone else begin
 
 
 def is_timed(clause: Leaf) -> bool:

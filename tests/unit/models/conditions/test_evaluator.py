@@ -84,6 +84,15 @@ def test_a_changed_zone_evaluates_calendar_clauses_at_once() -> None:
     assert run.moves[-1] == (NOON + 21 * HOUR, "s", False)
 
 
+def test_a_changed_zone_can_bring_back_the_week_before() -> None:
+    run = Scenario({"s": {"event": "A", "times": {"exactly": 3}, "within": {"calendar": "week"}}})
+    friday, monday = at("2026-04-24T12:00"), at("2026-04-27T01:00")
+    run.event("A", friday).event("A", friday + 1).event("A", monday)
+    assert run.moves == []
+    run.move_to_zone(zone("America/Havana"), monday + HOUR)  # there it is still Sunday
+    assert run.is_in("s")
+
+
 def test_money_is_compared_within_one_currency_and_lines_of_an_order_add_up() -> None:
     spent = {"event": "purchase", "sum": "line.amount", "currency": "EUR", "at_least": 25, "within": "90d"}
     run = Scenario({"lamps": {**spent, "where": {"line.category": "lamps"}}})
