@@ -1,4 +1,4 @@
-"""Program that times recommendations from 40,000 items and prints the milliseconds as JSON."""
+"""Program that measures the CPU time of recommendations from 40,000 items, and prints the milliseconds as JSON."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def main() -> None:
     taken = []
     for _ in range(CALLS):
         recent = [RecentItem(names[item], 1.0, 0) for item in rng.integers(0, ITEMS, TOUCHES)]
-        began = time.perf_counter()
+        began = time.thread_time()
         recommender.recommend(recent, now=0, k=10)
-        taken.append(1000 * (time.perf_counter() - began))
+        taken.append(1000 * (time.thread_time() - began))
     print(json.dumps({"p50_ms": float(np.median(taken)), "p99_ms": float(np.percentile(taken, 99))}))
 
 
