@@ -44,7 +44,7 @@ MAX_LISTED = 20
 """Maximum number of differences that are printed for a log."""
 
 
-class Measure(StrEnum):
+class FoldQuantity(StrEnum):
     """Quantities that can be compared."""
 
     TIME = "time"
@@ -58,17 +58,17 @@ def main(
     events: Annotated[int, typer.Option(help="Maximum number of events of a log.")] = 60_000,
     batch: Annotated[int, typer.Option(help="Number of records of a batch.")] = 2_000,
     runs: Annotated[int, typer.Option(help="Number of runs of each checkout.")] = 5,
-    compare: Annotated[Measure, typer.Option(help="CPU time, instructions, or results.")] = Measure.TIME,
+    compare: Annotated[FoldQuantity, typer.Option(help="CPU time, instructions, or results.")] = FoldQuantity.TIME,
 ) -> None:
     """Compare the cost or the results of both checkouts."""
     folder, different = ROOT / "build" / "fold_logs", 0
-    if compare is Measure.INSTRUCTIONS and shutil.which("valgrind") is None:
+    if compare is FoldQuantity.INSTRUCTIONS and shutil.which("valgrind") is None:
         raise typer.BadParameter("valgrind is not installed; on Debian: apt-get install valgrind")
     for name in logs.split(","):
         log = write_log(name, events, folder)
-        if compare is Measure.RESULTS:
+        if compare is FoldQuantity.RESULTS:
             different += _compare(name, log, batch, other, folder)
-        elif compare is Measure.INSTRUCTIONS:
+        elif compare is FoldQuantity.INSTRUCTIONS:
             _count(name, log, batch, other)
         else:
             _measure(name, log, batch, other, runs)
