@@ -32,7 +32,7 @@ class AgeEvaluator(LeafEvaluator):
         """Decode the entry of the clause."""
         return Newest.decode(content)
 
-    def observe(self, entry: Newest | None, occurrence: Occurrence, now: int, person: Person) -> Newest | None:  # noqa: ARG002
+    def observe(self, entry: Newest | None, occurrence: Occurrence, now: int, person: Person) -> Newest | None:
         """Keep the event if it is the newest or the first one."""
         if self._fits is not None and not self._fits(occurrence.event):
             return None
@@ -41,7 +41,7 @@ class AgeEvaluator(LeafEvaluator):
             return None
         return Newest(at, occurrence.mark)
 
-    def weigh(self, entry: Newest) -> int:  # noqa: ARG002 - all have one size
+    def weigh(self, entry: Newest) -> int:
         """Return the greatest size that the stored entry can have, bytes."""
         return 19
 
@@ -67,7 +67,7 @@ class AgeEvaluator(LeafEvaluator):
         ages = ([] if self.low is None else [self.low]) + ([] if self.high is None else [self.high + 1])
         yield from sorted({begin + age for begin in begins for age in ages if begin + age > at})
 
-    def read(self, entry: Newest | None, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the entry says it
+    def read(self, entry: Newest | None, at: int, person: Person) -> LeafReading:
         """Return the age."""
         return LeafReading("never") if entry is None else LeafReading(written_age(at - entry.at), entry.at, entry.mark)
 
@@ -88,7 +88,7 @@ class AbsentEvaluator(LeafEvaluator):
         """Decode the entry of the clause."""
         return Newest.decode(content)
 
-    def observe(self, entry: Newest | None, occurrence: Occurrence, now: int, person: Person) -> Newest | None:  # noqa: ARG002
+    def observe(self, entry: Newest | None, occurrence: Occurrence, now: int, person: Person) -> Newest | None:
         """Keep the event if it is the newest one."""
         if self._fits is not None and not self._fits(occurrence.event):
             return None
@@ -96,14 +96,14 @@ class AbsentEvaluator(LeafEvaluator):
             return None
         return Newest(occurrence.at, occurrence.mark)
 
-    def forget(self, entry: Newest, now: int, person: Person) -> Newest | None:  # noqa: ARG002 - it never ends
+    def forget(self, entry: Newest, now: int, person: Person) -> Newest | None:
         """Keep the newest event, because the absence counts from it for ever."""
         return entry
 
     def _begin(self, entry: Newest | None, person: Person) -> int:
         return person.known_since if entry is None else max(entry.at, person.known_since)
 
-    def weigh(self, entry: Newest) -> int:  # noqa: ARG002 - all have one size
+    def weigh(self, entry: Newest) -> int:
         """Return the greatest size that the stored entry can have, bytes."""
         return 19
 

@@ -1,4 +1,4 @@
-"""What a clause remembers of one user, and its compact bytes.
+"""The entries of clauses: their memory of one user, and its compact bytes.
 
 Times are stored as differences, which need 5 bytes for up to 49 days and fewer for shorter ones. Beside each time there
 are 4 bytes of a digest of the event's id. So the entries of two users can be united by event.
@@ -195,7 +195,7 @@ class Held:
         return "Held()"
 
     @classmethod
-    def decode(cls, content: bytes) -> Held:  # noqa: ARG003 - there is only one value
+    def decode(cls, content: bytes) -> Held:
         """Return the mark."""
         return HELD
 

@@ -35,11 +35,11 @@ class Values(Protocol):
 class NoValues:
     """The values of a user who has none."""
 
-    def value(self, subject: Subject, name: str) -> Any:  # noqa: ARG002 - there are none
+    def value(self, subject: Subject, name: str) -> Any:
         """Return ``None``."""
         return None
 
-    def learned_since(self, segment: str) -> int | None:  # noqa: ARG002 - there is none
+    def learned_since(self, segment: str) -> int | None:
         """Return ``None``."""
         return None
 
@@ -177,11 +177,11 @@ class LeafEvaluator(ABC):
         """Decode the entry of the clause."""
         return Series.decode(content)
 
-    def observe(self, entry: Any, occurrence: Occurrence, now: int, person: Person) -> Entry | None:  # noqa: ARG002
+    def observe(self, entry: Any, occurrence: Occurrence, now: int, person: Person) -> Entry | None:
         """Add an event to the entry, which is changed in place; return ``None`` if the event changes nothing."""
         return None
 
-    def forget(self, entry: Any, now: int, person: Person) -> Entry | None:  # noqa: ARG002 - by default all is kept
+    def forget(self, entry: Any, now: int, person: Person) -> Entry | None:
         """Remove what can no longer change the truth; return ``None`` if nothing is left."""
         kept: Entry = entry
         return kept

@@ -294,10 +294,10 @@ class _Unknown:
             return None
         return leaf.truth(None, 0, self._person)
 
-    def segment(self, index: int, duration: int) -> Truth:  # noqa: ARG002 - it makes no difference here
+    def segment(self, index: int, duration: int) -> Truth:
         return None if self._program.segments[index].test(self) is not False else False
 
-    def learned(self, name: str, duration: int) -> Truth:  # noqa: ARG002 - it makes no difference here
+    def learned(self, name: str, duration: int) -> Truth:
         return None
 
 

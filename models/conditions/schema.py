@@ -40,9 +40,7 @@ class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pass
 
 
-class Operators(_Written, frozen=True, kw_only=True, rename={"equal": "is", "among": "in", "is_set": "set"}):
-    """Operators on a property; all that are given must hold. A missing or wrongly typed value never holds."""
-
+class _Comparing(_Written, frozen=True, kw_only=True, rename={"equal": "is", "among": "in", "is_set": "set"}):
     equal: Scalar | None = None
     among: Annotated[list[Scalar], Meta(min_length=1)] | None = None
     at_least: Number | None = None
@@ -52,6 +50,11 @@ class Operators(_Written, frozen=True, kw_only=True, rename={"equal": "is", "amo
     starts_with: Text | None = None
     contains: Scalar | None = None
     is_set: Literal[True] | None = None
+
+
+class Operators(_Comparing, frozen=True, kw_only=True):
+    """Operators on a property; all that are given must hold. A missing or wrongly typed value never holds."""
+
     same_as: (
         Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*\.[^ ]+$", description="a step and a property: c.order")] | None
     ) = None
@@ -182,16 +185,7 @@ class WrittenSequence(_Written, frozen=True, kw_only=True):
     without: Text | list[Text] | None = None
 
 
-class _Compared(_Written, frozen=True, kw_only=True, rename={"equal": "is", "among": "in", "is_set": "set"}):
-    equal: Scalar | None = None
-    among: Annotated[list[Scalar], Meta(min_length=1)] | None = None
-    at_least: Number | None = None
-    more_than: Number | None = None
-    at_most: Number | None = None
-    less_than: Number | None = None
-    starts_with: Text | None = None
-    contains: Scalar | None = None
-    is_set: Literal[True] | None = None
+class _Compared(_Comparing, frozen=True, kw_only=True):
     until_below: Number | None = None
     comes_within: Duration | None = None
     passed_since: Duration | None = None

@@ -164,7 +164,7 @@ class SequenceEvaluator(LeafEvaluator):
             del step[: len(step) // 2]
         entry.is_approximate, entry.matches = True, None
 
-    def read(self, entry: Track | None, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the entry says it
+    def read(self, entry: Track | None, at: int, person: Person) -> LeafReading:
         """Return how many steps were matched."""
         if entry is None:
             return LeafReading(f"0 of {len(self.steps)} steps")

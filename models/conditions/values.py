@@ -23,15 +23,15 @@ class ValueEvaluator(LeafEvaluator):
         assert clause.comparison is not None
         self._test = predicate(clause.comparison)
 
-    def truth(self, entry: object, at: int, person: Person) -> Truth:  # noqa: ARG002 - the value alone decides
+    def truth(self, entry: object, at: int, person: Person) -> Truth:
         """Compare the value."""
         return self._test(person.values.value(self.subject, self.name))
 
-    def instants(self, entry: object, at: int, person: Person) -> Iterator[int]:  # noqa: ARG002 - there are none
+    def instants(self, entry: object, at: int, person: Person) -> Iterator[int]:
         """Yield nothing, because values do not change by themselves."""
         return iter(())
 
-    def read(self, entry: object, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the value alone decides
+    def read(self, entry: object, at: int, person: Person) -> LeafReading:
         """Return the value."""
         return LeafReading(_shown(person.values.value(self.subject, self.name)))
 
@@ -48,11 +48,11 @@ class HeldEvaluator(ValueEvaluator):
         """Decode the entry of the clause."""
         return Held.decode(content)
 
-    def truth(self, entry: object, at: int, person: Person) -> Truth:  # noqa: ARG002 - the entry decides
+    def truth(self, entry: object, at: int, person: Person) -> Truth:
         """Return whether the condition holds."""
         return entry is not None
 
-    def weigh(self, entry: object) -> int:  # noqa: ARG002 - all have one size
+    def weigh(self, entry: object) -> int:
         """Return the greatest size that the stored entry can have, bytes."""
         return 1
 
@@ -97,12 +97,12 @@ class TimeEvaluator(LeafEvaluator):
         assert clause.passed_since is not None
         return moment + clause.passed_since, None
 
-    def truth(self, entry: object, at: int, person: Person) -> Truth:  # noqa: ARG002 - the value alone decides
+    def truth(self, entry: object, at: int, person: Person) -> Truth:
         """Return whether the instant is in the span."""
         span = self._spans(at, person)
         return span is not None and span[0] <= at and (span[1] is None or at < span[1])
 
-    def instants(self, entry: object, at: int, person: Person) -> Iterator[int]:  # noqa: ARG002 - no entry
+    def instants(self, entry: object, at: int, person: Person) -> Iterator[int]:
         """Yield the begin and the end of the span; of an anniversary, also of the following one."""
         span = self._spans(at, person)
         found = [one for one in (span or ()) if one is not None]
@@ -111,7 +111,7 @@ class TimeEvaluator(LeafEvaluator):
             found += [one for one in (following or ()) if one is not None]
         yield from sorted({instant for instant in found if instant > at})
 
-    def read(self, entry: object, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - the value alone decides
+    def read(self, entry: object, at: int, person: Person) -> LeafReading:
         """Return the value."""
         return LeafReading(_shown(person.values.value(self.subject, self.name)))
 
@@ -127,15 +127,15 @@ class BucketEvaluator(LeafEvaluator):
     def _share(self, person: Person) -> int:
         return digest(self._salt + b"\0" + person.name.encode())
 
-    def truth(self, entry: object, at: int, person: Person) -> Truth:  # noqa: ARG002 - it never changes
+    def truth(self, entry: object, at: int, person: Person) -> Truth:
         """Return whether the user is in the bucket."""
         return self._share(person) < self._below
 
-    def instants(self, entry: object, at: int, person: Person) -> Iterator[int]:  # noqa: ARG002 - it never changes
+    def instants(self, entry: object, at: int, person: Person) -> Iterator[int]:
         """Yield nothing."""
         return iter(())
 
-    def read(self, entry: object, at: int, person: Person) -> LeafReading:  # noqa: ARG002 - it never changes
+    def read(self, entry: object, at: int, person: Person) -> LeafReading:
         """Return the user's place."""
         return LeafReading(f"{self._share(person) * 100 / 2**64:.2f}%")
 

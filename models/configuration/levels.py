@@ -1,4 +1,4 @@
-"""What a configuration may say at each format level of the log (:mod:`models.levels`).
+"""The fields and values that a configuration may have at each format level of the log (:mod:`models.levels`).
 
 Code of a lower level ignores a field that it does not know, and refuses a value that it does not know. So a
 configuration with a newer field or value has to wait until the log has the level that came with it.

@@ -112,7 +112,7 @@ def interaction_of(event: Event) -> Interaction | None:
     """Return the interaction of an event without lines; ``None`` if it has none."""
     if event.item is None:
         return None
-    weight = _WEIGHTS.get(event.type, 0.0) if event.rating is None else weight_of(event.type, event.rating)
+    weight = weight_of(event.type, event.rating)
     if weight <= 0.0:
         return None
     return Interaction(

@@ -1,4 +1,4 @@
-"""What events and times mean to the naive evaluation of conditions."""
+"""Events and times as the naive evaluation of conditions reads them."""
 
 from __future__ import annotations
 
