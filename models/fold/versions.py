@@ -9,13 +9,15 @@ from typing import TypeVar
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
+from models.learning import population
 from models.learning.churn_scorer import ChurnScorer
+from models.learning.population import Population
 from models.learning.segment_scorer import SegmentScorer
 from models.levels import FIRST, LEVEL, SCHEMA_OF_LEVEL
 from models.places import zones
 from models.profile.features import FEATURES
 
-CONFIGURATION, CHURN, SEGMENTS = "configuration", "churn", "segments"
+CONFIGURATION, CHURN, SEGMENTS, POPULATION = "configuration", "churn", "segments", population.NAME
 """Names that ``use`` records may carry."""
 
 _Scorer = TypeVar("_Scorer", ChurnScorer, SegmentScorer)
@@ -31,12 +33,14 @@ class Versions:
         Version by name, for each name that was ever used. Only :meth:`use` changes it.
     schema
         Schema in which users are stored at the format level in use.
-    configuration_number, churn_number, segments_number
-        Copies of the three numbers that nearly every step reads.
+    configuration_number, churn_number, segments_number, population_number
+        Copies of the numbers that nearly every step reads.
     configuration
         Rules, caps, quiet hours and templates; before the first version, the default configuration.
     churn, segments
         Scorers. They are ``None`` before the first version, or if the newest version was learned from other features.
+    population
+        Cut points of the buyers, and the gaps between their purchases; ``None`` before the first version.
     zone
         The configured time zone, ``None`` for UTC.
     cart_timers, risk_thresholds, event_names
@@ -50,9 +54,11 @@ class Versions:
     configuration_number: int = 0
     churn_number: int = 0
     segments_number: int = 0
+    population_number: int = 0
     configuration: Configuration = field(default_factory=Configuration)
     churn: ChurnScorer | None = None
     segments: SegmentScorer | None = None
+    population: Population | None = None
     zone: tzinfo | None = None
     cart_timers: tuple[tuple[str, int], ...] = ()
     risk_thresholds: tuple[float, ...] = ()
@@ -78,8 +84,8 @@ class Versions:
         Parameters
         ----------
         name
-            ``configuration``, ``churn``, ``segments`` or ``level``. The version of any other name is remembered and has
-            no effect. So an older worker can read a log with names that only a newer one knows.
+            ``configuration``, ``churn``, ``segments``, ``population`` or ``level``. The version of any other name is
+            remembered and has no effect. So an older worker can read a log with names that only a newer one knows.
         version
             A positive number that increases with each version.
         content
@@ -113,6 +119,8 @@ class Versions:
         elif name == SEGMENTS:
             segments = SegmentScorer.decode(content)
             self.segments, self.segments_number = _tried(segments), version
+        elif name == POPULATION:
+            self.population, self.population_number = population.decode(content), version
         self.numbers[name] = version
         return True
 
