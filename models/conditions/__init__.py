@@ -1,5 +1,5 @@
 """The language of conditions: written form, canonical form, and the incremental evaluation for one user.
 
-This package may import ``configuration`` and ``places``. It has no clock and no I/O, because the time is an argument
+This package may import ``places``. It has no clock and no I/O, because the time is an argument
 everywhere.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from models import durations
 from models.conditions.amounts import is_within, within_interval
 from models.conditions.clauses import AbsentClause, EventClause
 from models.conditions.entries import Newest
@@ -11,7 +12,6 @@ from models.conditions.leaf import LeafEvaluator, LeafReading, Occurrence, Perso
 from models.conditions.matching import event_test
 from models.conditions.periods import ALWAYS, NEVER
 from models.conditions.truth import Truth
-from models.configuration import durations
 from models.units import SECOND
 
 

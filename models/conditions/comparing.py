@@ -9,7 +9,7 @@ from models.conditions.amounts import micros_of
 from models.conditions.clauses import Scalar, Subject, ValueClause, ValueComparison, Where
 from models.conditions.properties import LINE, LINE_NAMES, MONEY
 from models.conditions.schema import Operators
-from models.configuration.durations import milliseconds
+from models.durations import milliseconds
 from models.errors import InvalidConfiguration
 
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")

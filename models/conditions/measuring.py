@@ -9,11 +9,8 @@ from models.conditions.amounts import Bounds, micros_of
 from models.conditions.clauses import EventWindow, Measure, MeasureKind
 from models.conditions.properties import LINE, LINE_NAMES, MONEY
 from models.conditions.schema import MAX_COUNT, CalendarWindow, WrittenEvent
-from models.configuration.durations import milliseconds
+from models.durations import milliseconds
 from models.errors import InvalidConfiguration
-
-MAX_NAME = 200
-"""Maximum length of a segment's name, characters."""
 
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")
 _KINDS: tuple[MeasureKind, ...] = ("times", "sum", "average", "largest", "smallest", "distinct", "last", "first")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from models.conditions.clauses import AllOf, AnyOf, Condition, NoneOf, SegmentClause, SegmentRule
 from models.errors import InvalidConfiguration
 
 
-def in_order(segments: Sequence[SegmentRule]) -> list[SegmentRule]:
+def in_order(segments: Sequence[SegmentRule], path: str = "segments") -> list[SegmentRule]:
     """Return the segments in an order in which each comes after those that it refers to.
+
+    Parameters
+    ----------
+    segments
+        Segments with different names, in the sequence of the file.
+    path
+        Path of the segments in the file, for the error.
 
     Raises
     ------
@@ -17,27 +25,16 @@ def in_order(segments: Sequence[SegmentRule]) -> list[SegmentRule]:
         Segments refer to each other in a circle.
     """
     rules = {rule.name: rule for rule in segments}
-    done: dict[str, bool] = {}
-    found: list[SegmentRule] = []
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        if done.get(name):
-            return
-        if name in done:
-            circle = " -> ".join((*path[path.index(name) :], name))
-            raise InvalidConfiguration(
-                f"segments.{name}", circle, "segments that do not refer to each other in a circle"
-            )
-        done[name] = False
-        for other in sorted(references(rules[name].when)):
-            if other in rules:
-                visit(other, (*path, name))
-        done[name] = True
-        found.append(rules[name])
-
+    sorter: TopologicalSorter[str] = TopologicalSorter()
     for rule in segments:
-        visit(rule.name, ())
-    return found
+        sorter.add(rule.name, *sorted(references(rule.when) & rules.keys()))
+    try:
+        return [rules[name] for name in sorter.static_order()]
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        place = next(i for i, rule in enumerate(segments) if rule.name == circle[0])
+        allowed = "segments that do not refer to each other in a circle"
+        raise InvalidConfiguration(f"{path}[{place}].when", " -> ".join(circle), allowed) from None
 
 
 def references(condition: Condition) -> set[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, TypeVar
+
+import msgspec
 
 from models.conditions import comparing, measuring
 from models.conditions.clauses import (
@@ -21,11 +24,13 @@ from models.conditions.clauses import (
     SequenceStep,
     ValueClause,
 )
+from models.conditions.ordering import in_order
 from models.conditions.schema import (
     FORMS,
     GROUPS,
     KEYS,
     MAX_DEPTH,
+    MAX_NAME,
     WrittenAbsent,
     WrittenBucket,
     WrittenConsent,
@@ -38,11 +43,15 @@ from models.conditions.schema import (
     WrittenSequence,
     WrittenTrait,
 )
-from models.configuration.durations import milliseconds
-from models.configuration.reading import read
+from models.durations import milliseconds
 from models.errors import InvalidConfiguration
+from models.learned_names import LEARNED_NAMES, may_be_learned
+from models.reading import read
 
 T = TypeVar("T")
+
+_LEARNED = ", ".join(LEARNED_NAMES)
+_FIELDS = frozenset(field.encode_name for form in FORMS.values() for field in msgspec.structs.fields(form))
 
 
 def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
@@ -76,10 +85,13 @@ def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
     if not isinstance(value, Mapping):
         raise InvalidConfiguration(path, value, f"a mapping with one of {', '.join(KEYS)}")
     found = [key for key in KEYS if key in value]
+    if not found and (unknown := next((key for key in value if key not in _FIELDS), None)) is not None:
+        raise InvalidConfiguration(f"{path}.{unknown}", unknown, f"one of {', '.join(KEYS)}")
     if len(found) != 1:
         raise InvalidConfiguration(path, found or list(value), f"exactly one of {', '.join(KEYS)}")
     key = found[0]
     if key in FORMS:
+        _require_finite(value, path)
         return _leaf(_read(_without_times(value), FORMS[key], path), path)
     if len(value) > 1:
         other = next(name for name in value if name != key)
@@ -90,20 +102,32 @@ def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
 
 
 def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...]:
-    """Read a list of segments by rule, each with ``name`` and ``when``."""
+    """Read a list of segments by rule, each with ``name`` and ``when``.
+
+    Raises
+    ------
+    InvalidConfiguration
+        A condition is wrong, a name is used twice or belongs to learned segments, or segments refer to each other in a
+        circle.
+    """
     if not isinstance(value, list):
         raise InvalidConfiguration(path, value, "a list of segments")
     found: list[SegmentRule] = []
+    names: set[str] = set()
     for i, one in enumerate(value):
         where = f"{path}[{i}]"
         if not isinstance(one, Mapping) or set(one) != {"name", "when"}:
             raise InvalidConfiguration(where, one, "a mapping with name, when")
         name = one["name"]
-        if not isinstance(name, str) or not name or len(name) > measuring.MAX_NAME:
-            raise InvalidConfiguration(f"{where}.name", name, f"a text of 1 to {measuring.MAX_NAME} characters")
-        if any(rule.name == name for rule in found):
+        if not isinstance(name, str) or not name or len(name) > MAX_NAME:
+            raise InvalidConfiguration(f"{where}.name", name, f"a text of 1 to {MAX_NAME} characters")
+        if name in names:
             raise InvalidConfiguration(f"{where}.name", name, "a name that no other segment has")
+        if may_be_learned(name):
+            raise InvalidConfiguration(f"{where}.name", name, f"a name that no learned segment may have ({_LEARNED})")
+        names.add(name)
         found.append(SegmentRule(name, parse_condition(one["when"], f"{where}.when")))
+    in_order(found, path)
     return tuple(found)
 
 
@@ -122,6 +146,18 @@ def _read(value: Mapping[str, Any], form: type[T], path: str) -> T:
         within = error.path
         whole = path if not within else f"{path}{within}" if within[0] == "[" else f"{path}.{within}"
         raise InvalidConfiguration(whole, error.found, error.allowed) from None
+
+
+def _require_finite(value: Any, path: str) -> None:
+    """Refuse numbers that JSON, and so the log, does not have."""
+    if isinstance(value, float) and not isfinite(value):
+        raise InvalidConfiguration(path, value, "a finite number")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _require_finite(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            _require_finite(inner, f"{path}[{i}]")
 
 
 def _without_times(value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -175,8 +175,10 @@ class ConditionProgram:
         self._known = sorted((leaf for leaf in uncovered if not leaf.reads_zone), key=_known_at)
         self._known_at = [leaf.known_at for leaf in self._known]
         self._last_known = max((leaf.covered_from for leaf in uncovered), default=ALWAYS)
-        unknown = _Unknown(self)
-        self.fresh = tuple(one.index for one in self.segments if one.test(unknown) is not False)
+        unknown = _Unknown()
+        for one in self.segments:
+            unknown.add(one)
+        self.fresh = tuple(unknown.possible)
 
     def __repr__(self) -> str:
         """Show the amounts."""
@@ -284,9 +286,14 @@ class ConditionProgram:
 class _Unknown:
     """Truths at the first event of any user: clauses on values are false; what depends on the user is unknown."""
 
-    def __init__(self, program: ConditionProgram) -> None:
-        self._program = program
+    def __init__(self) -> None:
+        self.possible: dict[int, None] = {}
         self._person = Person("", NoValues())
+
+    def add(self, segment: SegmentProgram) -> None:
+        """Add a segment after all those that it refers to."""
+        if segment.test(self) is not False:
+            self.possible[segment.index] = None
 
     def leaf(self, leaf: LeafEvaluator) -> Truth:
         # The first event of a user may be late, so that an absence is already long enough.
@@ -295,7 +302,7 @@ class _Unknown:
         return leaf.truth(None, 0, self._person)
 
     def segment(self, index: int, duration: int) -> Truth:
-        return None if self._program.segments[index].test(self) is not False else False
+        return None if index in self.possible else False
 
     def learned(self, name: str, duration: int) -> Truth:
         return None

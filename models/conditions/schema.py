@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from models import durations
 from models.conditions.clauses import Scalar
-from models.configuration import durations
 
 MAX_COUNT = 1000
 """Maximum number of events or values that a clause may ask for, because the state keeps as many of them."""
+MAX_NAME = 200
+"""Maximum length of the name of a segment, characters."""
 MAX_STEPS = 10
 """Maximum number of steps of a sequence."""
 MAX_DEPTH = 20

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from models import durations
 from models.conditions.amounts import Bounds, written_micros
 from models.conditions.clauses import (
     AbsentClause,
@@ -25,7 +26,6 @@ from models.conditions.clauses import (
     ValueComparison,
     Where,
 )
-from models.configuration import durations
 from models.units import SECOND
 
 Plain = dict[str, Any]

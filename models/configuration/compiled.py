@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from models.conditions.clauses import SegmentRule
 from models.configuration.templates import Template
 from models.events import Channel, EventType
 from models.units import DAY, HOUR
@@ -185,7 +186,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    events, consent, churn, rules, caps, quiet_hours
+    events, consent, churn, rules, caps, quiet_hours, segments
         As in ``perennial.yaml``.
     templates
         Templates of all rules, by name.
@@ -199,6 +200,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     caps: tuple[Cap, ...] = ()
     quiet_hours: QuietHours | None = None
     templates: dict[str, Template] = {}
+    segments: tuple[SegmentRule, ...] = ()
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
@@ -232,7 +234,11 @@ def encode(configuration: Configuration) -> bytes:
     >>> decode(encode(Configuration(timezone="Europe/Berlin"))).timezone
     'Europe/Berlin'
     """
-    return _encoder.encode(configuration)
+    plain = msgspec.to_builtins(configuration)
+    if not configuration.segments:
+        # A configuration without segments has the same bytes as at level 1, so it does not become a new version.
+        del plain["segments"]
+    return _encoder.encode(plain)
 
 
 def decode(content: bytes) -> Configuration:

@@ -6,12 +6,13 @@ turns them into the compiled configuration, which the fold reads.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from models.configuration import durations
+from models import durations
+from models.conditions.schema import MAX_NAME
 from models.configuration.compiled import Category
 from models.events import Channel, EventType
 
@@ -186,6 +187,21 @@ class ConsentDefinition(_Section, frozen=True, kw_only=True):
     ignore_traits: list[str] = []
 
 
+class SegmentDefinition(_Section, frozen=True, kw_only=True):
+    """A segment by rule.
+
+    Attributes
+    ----------
+    name
+        Name of the segment, by which conditions and triggers refer to it.
+    when
+        Condition that its members meet; :mod:`models.conditions.schema` has its form.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+    when: Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/Condition"})]
+
+
 class Definition(_Section, frozen=True, kw_only=True):
     """The sections of ``perennial.yaml`` that travel in the log.
 
@@ -193,7 +209,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    churn, rules, caps, quiet_hours, events, consent
+    churn, rules, caps, quiet_hours, events, consent, segments
         See the class of each section.
     """
 
@@ -204,6 +220,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     quiet_hours: QuietHoursDefinition | None = None
     events: EventsDefinition = EventsDefinition()
     consent: ConsentDefinition = ConsentDefinition()
+    segments: list[SegmentDefinition] = []
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

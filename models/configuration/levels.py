@@ -31,7 +31,44 @@ class Addition(NamedTuple):
     find: Callable[[Configuration], Iterator[tuple[str, object]]]
 
 
-ADDITIONS: tuple[Addition, ...] = ()
+_SEGMENTS = """
+AbsentClause: is is=absent event duration where
+AllOf: is is=all of
+AnyOf: is is=any of
+Bounds: at_least more_than at_most less_than
+BucketClause: is is=bucket salt below
+Configuration: segments
+EventClause: is is=event event measure window where
+EventWindow: kind kind=rolling kind=calendar kind=since kind=entry kind=ever
+EventWindow: length unit unit=day unit=week unit=month since
+Measure: kind kind=times kind=sum kind=average kind=largest kind=smallest kind=distinct kind=last kind=first
+Measure: bounds of currency is_net each
+NoneOf: is is=none of
+SegmentClause: is is=segment name duration
+SegmentRule: name when
+SequenceClause: is is=sequence steps within without
+SequenceStep: event where name at_most_after
+ValueClause: is is=value name comparison until_below comes_within passed_since anniversary is_local
+ValueClause: subject subject=trait subject=feature subject=score subject=lifecycle subject=consent subject=mark
+ValueComparison: among at_least more_than at_most less_than starts_with contains is_set same_as currency
+"""
+
+
+def _names(text: str) -> frozenset[str]:
+    """Return the names of a table with lines such as ``Struct: field other field=value``."""
+    found: set[str] = set()
+    for line in text.strip().splitlines():
+        struct, _, fields = line.partition(":")
+        found |= {f"{struct}.{field}" for field in fields.split()}
+    return frozenset(found)
+
+
+def _find_segments(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, segment in enumerate(configuration.segments):
+        yield f"segments[{i}]", segment.name
+
+
+ADDITIONS: tuple[Addition, ...] = (Addition(2, _names(_SEGMENTS), _find_segments),)
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
+from models.conditions.parsing import parse_segments
 from models.configuration import templates as liquid
 from models.configuration.compiled import (
     ACTIVITY,
@@ -27,11 +28,11 @@ from models.configuration.definition import (
     TraitDefinition,
     When,
 )
-from models.configuration.durations import milliseconds
-from models.configuration.reading import read
 from models.configuration.templates import Template
+from models.durations import milliseconds
 from models.errors import InvalidConfiguration
 from models.places import zones
+from models.reading import read
 from models.units import DAY, HOUR
 from models.wire import withdrawals
 from models.wire.withdrawals import StatingTrait
@@ -96,6 +97,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
         quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
         templates={rule.template: templates[rule.template] for rule in rules},
+        segments=parse_segments(mapping.get("segments", [])),
     )
 
 

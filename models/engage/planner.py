@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from models.configuration.compiled import Configuration, Rule, Trigger
-from models.configuration.durations import written
 from models.configuration.templates import TemplateError
+from models.durations import written
 from models.engage import caps, consent, quiet_hours
 from models.engage.composing import certain, compose, compose_fallback, context
 from models.engage.decisions import Decision, Reason

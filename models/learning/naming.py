@@ -24,7 +24,10 @@ ARCHETYPES: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "dormant": (1.4, -0.7, -0.5, -0.8, -1.1),
     }
 )
-"""Expected centre of each name, along ``AXES``, in standard deviations from the population's mean."""
+"""Expected centre of each name, along ``AXES``, in standard deviations from the population's mean.
+
+The names are those of :data:`models.learned_names.LEARNED_NAMES`.
+"""
 
 HOLD = 0.6
 """Advantage that a cluster's present name has over any other name, standard deviations."""

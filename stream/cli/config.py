@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from models.configuration.definition import Definition
-from models.configuration.reading import read
+from models.reading import read
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.settings.loading import load
 from stream.settings.loading import schema as made

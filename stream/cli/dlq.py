@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models.configuration import durations
+from models import durations
 from models.units import now_ms
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.cluster.topic_reader import blocking

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from models.configuration.durations import milliseconds
+from models.durations import milliseconds
 from models.recommend.model import Hyperparameters
 from stream.cli.output import Config, print_line
 from stream.cluster.topics import await_topics

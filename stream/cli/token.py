@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from models.configuration.durations import milliseconds
+from models.durations import milliseconds
 from models.errors import InvalidEvent
 from models.units import now_ms
 from models.wire import fields

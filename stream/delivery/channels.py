@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.configuration.durations import milliseconds
 from models.delivery.breaker import BreakerPolicy
 from models.delivery.suppressor import Suppressor
+from models.durations import milliseconds
 from models.events import Channel
 from stream.delivery.dispatcher import Dispatcher
 from stream.delivery.gate import Gate, Reach

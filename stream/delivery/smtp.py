@@ -12,10 +12,10 @@ from typing import NamedTuple
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponseException
 
-from models.configuration.durations import milliseconds
 from models.delivery.bounces import Stage, enhanced_code, of_smtp
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
+from models.durations import milliseconds
 from models.units import SECOND
 from stream.delivery import mime
 from stream.delivery.provider import LastCheck, allow

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from models.configuration.compiled import Configuration
+from models.learned_names import LEARNED_NAMES, may_be_learned
 from stream.cluster.connection import Connection
 from stream.log.versions import newest_use, read_uses
 from stream.settings.sources import did_you_mean
@@ -32,14 +33,14 @@ def notes(configuration: Configuration, known: Collection[str] | None) -> Iterat
     waiting = [rule for rule in configuration.rules if rule.when.kind == "entered_segment"]
     if not waiting:
         return
-    from models.learning.naming import ARCHETYPES  # imports scipy, which takes a second
-
+    by_rule = [segment.name for segment in configuration.segments]
     for rule in waiting:
         name = rule.when.name
         begins = f"rule {rule.name} waits for the segment {name!r}"
-        # if there are more segments than names, further ones get numbers
-        if name.rstrip("0123456789").strip() not in ARCHETYPES:
-            possible = [*(known or ()), *(n for n in ARCHETYPES if n not in (known or ()))]
+        if name in by_rule:
+            continue
+        if not may_be_learned(name):
+            possible = [*by_rule, *(known or ()), *(n for n in LEARNED_NAMES if n not in (known or ()))]
             hint = did_you_mean(name, possible)
             yield f"{begins}, but no segment ever has this name{hint}; names: {', '.join(possible)}"
         elif known is not None and name not in known:

@@ -16,11 +16,13 @@ from typing import Any
 
 import msgspec
 
-from models.configuration import definition, durations
-from models.configuration.reading import read
+from models import durations
+from models.conditions import schema as conditions
+from models.configuration import definition
 from models.encoding import TEXT
 from models.errors import InvalidConfiguration
 from models.places import zones
+from models.reading import read
 from stream.cluster.connection import Connection, SecurityProtocol
 from stream.cluster.topics import EMBEDDED_PARTITIONS, PARTITIONS
 from stream.settings import installation_record, sources
@@ -321,6 +323,7 @@ def _is_secret(path: str) -> bool:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``perennial.yaml``, for editors."""
     _, components = msgspec.json.schema_components(FORMS, ref_template="#/$defs/{name}")
+    components |= conditions.json_schema()["$defs"]
     own = components.pop(Sections.__name__)
     carried = components.pop(definition.Definition.__name__)
     return {

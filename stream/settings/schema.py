@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from models.configuration import durations
+from models import durations
 from models.events import ORIGINS, Origin
 from stream.cluster.connection import SaslMechanism
 

@@ -1,6 +1,9 @@
+from typing import Any
+
 import msgspec
 import pytest
 
+from models.conditions.clauses import NoneOf, SegmentClause, SegmentRule
 from models.conditions.evaluator import MAX_STATE_BYTES, Evaluator
 from models.conditions.leaf import NoValues, Person
 from models.conditions.parsing import parse_segments
@@ -187,9 +190,19 @@ def test_membership_for_a_duration_is_decided_by_a_timer_and_segments_come_in_or
 
 
 def test_segments_in_a_circle_are_refused() -> None:
-    rules = parse_segments([{"name": "a", "when": {"not": {"segment": "b"}}}, {"name": "b", "when": {"segment": "a"}}])
-    with pytest.raises(InvalidConfiguration, match="a -> b -> a"):
+    rules = [SegmentRule("a", NoneOf((SegmentClause("b"),))), SegmentRule("b", SegmentClause("a"))]
+    with pytest.raises(InvalidConfiguration, match=r"segments\[0\]\.when: found 'a -> b -> a'"):
         ConditionProgram(rules)
+
+
+def test_a_long_chain_of_segments_is_compiled_without_recursion_and_each_is_judged_once() -> None:
+    chain: list[dict[str, Any]] = [{"name": "s 0", "when": {"bucket": "x", "below": "50%"}}]
+    for i in range(1, 1500):
+        before = {"segment": f"s {i - 1}"}
+        chain.append({"name": f"s {i}", "when": {"any": [before, {"not": before}]}})
+    program = ConditionProgram(parse_segments(chain[::-1]))
+    assert [segment.name for segment in program.segments] == [one["name"] for one in chain]
+    assert program.fresh == tuple(range(1500))
 
 
 def test_an_event_that_no_clause_names_touches_nothing() -> None:

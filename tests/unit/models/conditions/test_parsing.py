@@ -1,4 +1,5 @@
 from datetime import datetime
+from math import inf, nan
 from typing import Any
 
 import msgspec
@@ -138,6 +139,8 @@ def test_a_flag_a_number_and_a_text_are_different() -> None:
         ({"trait": "x", "is_not": 1}, "when.is_not", "one of"),
         ({"trait": "x", "at_least": 1, "until_below": 0}, "when.until_below", "only for scores"),
         ({"score": "x", "at_least": 0.5, "until_below": 0.6}, "when.until_below", "at most 0.5"),
+        ({"trait": "x", "in": [1, nan]}, "when.in[1]", "a finite number"),
+        ({"event": "A", "within": "1d", "where": {"x": {"at_most": inf}}}, "when.where.x.at_most", "a finite number"),
         ({"bucket": "x", "below": "10"}, "when.below", "a share"),
         ({"all": []}, "when.all", "something in it"),
         ({"all": [{"segment": "a"}], "any": []}, "when", "exactly one of"),

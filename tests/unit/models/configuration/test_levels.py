@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.conditions.clauses import BucketClause, SegmentRule
 from models.configuration.compiled import Configuration
 from models.configuration.levels import ADDITIONS, Addition, require_expressible
 from models.errors import InvalidConfiguration
@@ -45,5 +46,10 @@ def test_what_only_a_higher_level_can_express_is_refused_with_its_place_and_the_
     with pytest.raises(InvalidConfiguration, match=r"timezone: found 'Europe/Berlin'.*level 2.*upgrade finish"):
         require_expressible(berlin, FIRST, [ZONES])
 
+    segments = Configuration(segments=(SegmentRule("staff", BucketClause("x", 0)),))
+    with pytest.raises(InvalidConfiguration, match=r"segments\[0\]: found 'staff'.*level 2.*upgrade finish"):
+        require_expressible(segments, FIRST)
+
+    require_expressible(segments, NEWEST)
     require_expressible(berlin, NEWEST, [ZONES])
     require_expressible(Configuration(), FIRST, [ZONES])

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.conditions.schema import FORMS
+from models.conditions.writing import hash_of, plain
 from models.configuration.compiled import Cap, ChurnSettings, Configuration, QuietHours, decode, encode
 from models.configuration.definition import Definition
 from models.configuration.parsing import parse
@@ -14,9 +16,11 @@ from models.configuration.templates import Template
 from models.errors import InvalidConfiguration
 from models.units import DAY, HOUR
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
+from tests.support.condition_runs import random_case
 
 TEMPLATES = {"win_back": Template("We miss you", "Hello {{ first_name }}", fallback="Subject: Hello\n\nHello.\n")}
 RULE: dict[str, Any] = {"name": "win_back", "when": {"churn_risk": {"crosses": 0.7}}}
+SEGMENT: dict[str, Any] = {"name": "free", "when": {"trait": "plan", "is": "free"}}
 
 
 def test_a_file_with_every_section_is_read() -> None:
@@ -164,6 +168,55 @@ def test_the_written_form_has_a_json_schema_for_editors() -> None:
     assert "quiet_hours" in schema["$defs"]["Definition"]["properties"]
 
 
+@pytest.mark.parametrize(
+    ("segments", "path", "found", "allowed"),
+    [
+        ({}, "segments", {}, "a list"),
+        ([{"name": "a"}], "segments[0]", ["name"], "`when`"),
+        ([{"name": "a", "when": {}, "then": 1}], "segments[0].then", "then", "one of name, when"),
+        ([{"name": "", "when": {}}], "segments[0].name", "", "a text that is not empty"),
+        ([{"name": "a", "when": []}], "segments[0].when", [], "a mapping"),
+        (
+            [{"name": "a", "when": {"evnt": "A", "within": "1d"}}],
+            "segments[0].when.evnt",
+            "evnt",
+            "one of event, absent",
+        ),
+        ([{"name": "a", "when": {"segment": "a"}}], "segments[0].when", "a -> a", "in a circle"),
+        ([SEGMENT, SEGMENT], "segments[1].name", "free", "a name that no other segment has"),
+        ([{**SEGMENT, "name": "dormant 2"}], "segments[0].name", "dormant 2", "frequent big spenders"),
+    ],
+)
+def test_a_mistake_in_a_segment_is_reported_with_its_path(
+    segments: Any, path: str, found: object, allowed: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse({"segments": segments}, {})
+
+    assert (caught.value.path, caught.value.found) == (path, found)
+    assert allowed in caught.value.allowed
+
+
+def test_segments_by_rule_travel_in_the_log() -> None:
+    for seed in range(60):
+        case = random_case(seed, 5, 0)
+        read = parse({"segments": case.written}, {})
+        assert read.segments == case.rules
+        assert decode(encode(read)) == read
+        assert encode(decode(encode(read))) == encode(read)
+        written = [{"name": rule.name, "when": plain(rule.when)} for rule in read.segments]
+        again = parse({"segments": written}, {})
+        assert [hash_of(rule.when) for rule in again.segments] == [hash_of(rule.when) for rule in read.segments]
+
+
+def test_a_configuration_without_segments_has_the_bytes_of_the_first_level() -> None:
+    applied = parse({"rules": [RULE], "caps": [{"messages": 1, "within": "1d"}]}, TEMPLATES)
+    former = {field: getattr(applied, field) for field in Configuration.__struct_fields__ if field != "segments"}
+
+    assert encode(applied) == msgspec.json.encode(former, order="sorted")
+    assert b'"segments":[{' in encode(parse({"segments": [SEGMENT]}, {}))
+
+
 words = st.sampled_from(
     [*Definition.__struct_fields__, "name", "when", "crosses", "channels", "email", "14d", "21:00", "from", "to", "for"]
 ) | st.text(max_size=5)
@@ -172,9 +225,28 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
     max_leaves=20,
 )
+values = st.sampled_from(["A", "7d", "ever", "EUR", "10%", 1, 0.5, True, 1 << 70, -1e300, {"at_least": 2}])
+values |= st.floats() | words
 
 
-@given(mapping=st.dictionaries(words, anything, max_size=4) | st.fixed_dictionaries({"rules": st.lists(anything)}))
+def clauses_of(key: str) -> st.SearchStrategy[dict[str, Any]]:
+    fields = [field.encode_name for field in msgspec.structs.fields(FORMS[key])]
+    return st.dictionaries(st.sampled_from(fields), values, max_size=3).map(lambda given: {key: "A", **given})
+
+
+conditions = st.recursive(
+    st.sampled_from(sorted(FORMS)).flatmap(clauses_of),
+    lambda inner: st.dictionaries(st.sampled_from(["all", "any", "none"]), st.lists(inner, max_size=3), max_size=1),
+    max_leaves=6,
+)
+segments = st.fixed_dictionaries({"name": words, "when": conditions})
+
+
+@given(
+    mapping=st.dictionaries(words, anything, max_size=4)
+    | st.fixed_dictionaries({"rules": st.lists(anything)})
+    | st.fixed_dictionaries({"segments": st.lists(segments, max_size=3)})
+)
 @settings(max_examples=300, deadline=None)
 def test_any_content_of_the_file_is_read_or_refused_with_an_explanation(mapping: dict[str, Any]) -> None:
     try:
@@ -186,7 +258,7 @@ def test_any_content_of_the_file_is_read_or_refused_with_an_explanation(mapping:
 
 
 @pytest.mark.parametrize("wrong", [7, "x", [], {}, None, True])
-@pytest.mark.parametrize("name", ["timezone", "churn", "rules", "caps", "quiet_hours"])
+@pytest.mark.parametrize("name", ["timezone", "churn", "rules", "caps", "quiet_hours", "segments"])
 def test_no_mistake_is_described_with_names_of_python_types(name: str, wrong: object) -> None:
     try:
         parse({name: wrong}, TEMPLATES)

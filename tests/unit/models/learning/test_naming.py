@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.learned_names import LEARNED_NAMES, may_be_learned
 from models.learning.naming import ARCHETYPES, AXES, name_centres
 
 CENTRE = st.lists(st.floats(-4, 4), min_size=len(AXES), max_size=len(AXES))
@@ -19,6 +20,12 @@ def test_names_are_unique_within_a_version(centres: list[list[float]]) -> None:
 
 def test_a_centre_that_looks_like_an_archetype_gets_its_name() -> None:
     assert name_centres(AXES, list(ARCHETYPES.values())) == tuple(ARCHETYPES)
+
+
+def test_every_name_that_a_centre_gets_is_known_as_a_name_of_learned_segments() -> None:
+    assert tuple(ARCHETYPES) == LEARNED_NAMES
+    assert all(map(may_be_learned, name_centres(AXES, [[0.0] * len(AXES)] * 100)))
+    assert not any(map(may_be_learned, ("dormant 1", "dormant2", "Dormant", "very dormant", "dormant 02", "")))
 
 
 def test_names_do_not_depend_on_the_order_of_the_centres() -> None:

@@ -41,6 +41,17 @@ def test_a_name_that_a_later_model_may_give_is_reported_only_if_the_names_in_use
     assert "segments in use: dormant, frequent big spenders, window shoppers" in note
 
 
+@pytest.mark.parametrize("known", [None, IN_USE])
+def test_a_segment_by_rule_may_be_waited_for(known: tuple[str, ...] | None) -> None:
+    segment = {"name": "big_baskets", "when": {"event": "purchase", "within": "90d"}}
+    rules = [{"name": "big", "when": {"entered_segment": name}} for name in ("big_baskets", "big_basket")]
+    one, other = (parse({"rules": [rule], "segments": [segment]}, {"big": Template("Hi", "text")}) for rule in rules)
+
+    assert list(notes(one, known)) == []
+    (note,) = notes(other, known)
+    assert "did you mean big_baskets?" in note
+
+
 async def test_the_names_in_use_are_those_of_the_newest_version(embedded: Cluster) -> None:
     connection = embedded.connection
     topics.create(connection, 1)

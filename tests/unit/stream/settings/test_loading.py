@@ -4,6 +4,7 @@ values allowed.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -334,7 +335,9 @@ def test_the_schema_names_every_section_and_allows_no_other() -> None:
     assert set(made["properties"]) == {*Sections.__struct_fields__, *SECTIONS}
     assert made["additionalProperties"] is False
     assert made["$defs"]["KafkaSection"]["additionalProperties"] is False
-    assert msgspec.json.encode(made)
+    assert made["$defs"]["SegmentDefinition"]["properties"]["when"]["$ref"] == "#/$defs/Condition"
+    referred = set(re.findall(r'"#/\$defs/(\w+)"', msgspec.json.encode(made).decode()))
+    assert {"Condition", "WrittenEvent", "SegmentDefinition"} <= referred <= made["$defs"].keys()
 
 
 def test_a_browser_key_may_be_written_into_the_file_and_a_server_key_may_not(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reading of plain mappings into the structs of ``definition``; errors give place, value found and values allowed."""
+"""Reading of plain mappings into structs; errors give the place, the value found and the values allowed."""
 
 from __future__ import annotations
 
