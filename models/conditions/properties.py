@@ -58,6 +58,11 @@ def value_of(event: Event, name: str) -> Any:
     return None
 
 
+def is_stated(name: str) -> bool:
+    """Return whether only the sender's properties can have a value of that name, and not a field of the event."""
+    return name not in _FIELDS and name not in MONEY and "." not in name
+
+
 def line_value(line: OrderLine, name: str) -> Any:
     """Return a property of an order's line, by its name after ``line.``."""
     match name:

@@ -68,7 +68,16 @@ def _find_segments(configuration: Configuration) -> Iterator[tuple[str, object]]
         yield f"segments[{i}]", segment.name
 
 
-ADDITIONS: tuple[Addition, ...] = (Addition(2, _names(_SEGMENTS), _find_segments),)
+def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, rule in enumerate(configuration.rules):
+        for name, _ in rule.when.conditions:
+            yield f"rules[{i}].when.where.{name}", "operators"
+
+
+ADDITIONS: tuple[Addition, ...] = (
+    Addition(2, _names(_SEGMENTS), _find_segments),
+    Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
+)
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""
 
 
