@@ -24,7 +24,6 @@ from models.conditions.clauses import (
     SequenceStep,
     ValueClause,
 )
-from models.conditions.gaps import gap_length
 from models.conditions.ordering import in_order
 from models.conditions.schema import (
     FORMS,
@@ -182,8 +181,7 @@ def _leaf(form: Any, path: str) -> Condition:
             )
         case WrittenAbsent():
             where = comparing.where(form.where, f"{path}.where")
-            gaps = gap_length(form.duration)
-            return AbsentClause(form.absent, 0 if gaps is not None else milliseconds(form.duration), where, gaps)
+            return AbsentClause(form.absent, milliseconds(form.duration), where)
         case WrittenSequence():
             return _sequence(form, path)
         case WrittenSegment():

@@ -53,8 +53,8 @@ class HeldEvaluator(ValueEvaluator):
         return entry is not None
 
     def weigh(self, entry: object) -> int:
-        """Return the greatest size that the stored entry can have, bytes."""
-        return 1
+        """Return 0: the mark is small, and it must not decide when the entries of events become approximate."""
+        return 0
 
     def held(self, entry: Held | None, person: Person) -> Held | None:
         """Return the entry after a change of the value."""

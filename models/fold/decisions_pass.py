@@ -6,7 +6,6 @@ the step before which its timer is due.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from typing import NamedTuple
 
@@ -17,15 +16,16 @@ from models.configuration.compiled import Configuration
 from models.engage import rules
 from models.engage.recipient import Recipient
 from models.fold.assessment import crosses, has_old_risk, has_old_segment
-from models.fold.due_times import Entry
+from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.failures import Cause, StepFailed
 from models.fold.known_failures import KnownFailures
-from models.fold.live_user import PENDING, LiveUser
+from models.fold.live_user import DECIDED, PENDING, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Alignment, Piece, Step
 from models.fold.scores import PieceScores
-from models.profile.ledger import NEVER, Ledger
+from models.fold.segment_decisions import SegmentDecisions
+from models.profile.ledger import NEVER, Ledger, Timer
 from models.profile.open_examples import pack_row
 from models.profile.signals import Signal
 from models.profile.snapshot import Seen
@@ -36,24 +36,6 @@ class _View(NamedTuple):
 
     facts: Seen
     ledger: Ledger
-
-
-class _Release(NamedTuple):
-    """A timer ``PENDING`` that a decision of the piece has set, and that is due within the piece.
-
-    Attributes
-    ----------
-    number
-        Number of the step before which it fires.
-    entry
-        Its due time and the key of its user.
-    now
-        The partition's clock at that place, milliseconds.
-    """
-
-    number: int
-    entry: Entry
-    now: int
 
 
 class _Aligned(NamedTuple):
@@ -97,12 +79,15 @@ class DecisionsPass:
         self._scores = scores
         self._versions = piece.versions
         self._outputs = piece.outputs
-        self._waiting: list[_Release] = []
-        self._users: dict[bytes, LiveUser] = {}
+        self._timers = DecisionTimers(piece)
         self._aligned: deque[_Aligned] = deque()
         segments = piece.versions.segments
         self._names: tuple[str, ...] = () if segments is None else segments.names
         self._numbers: dict[str, int] = {} if segments is None else segments.numbers
+        conditions = piece.versions.conditions
+        self._by_rule: SegmentDecisions | None = None
+        if conditions is not None:
+            self._by_rule = SegmentDecisions(piece, scores, conditions, self._names, self._timers)
 
     def run(self) -> None:
         """Make all decisions, and bring the ledgers to the end of the piece.
@@ -121,9 +106,9 @@ class DecisionsPass:
             self._release_before(step.number)
             self._align_before(step.number + 1)
             try:
-                if step.timer is not None and step.timer.name == PENDING:
-                    if step.user.pending == step.timer.due:  # otherwise the timer was moved since
-                        self._outputs.add_decided(step.number, self._release(step, self._piece.cause_of(step)))
+                if (timer := step.timer) is not None and timer.name in DECIDED:
+                    if step.user.decided.get(timer.name) == timer.due:  # otherwise the timer was moved since
+                        self._outputs.add_decided(step.number, self._fire(step, timer, self._piece.cause_of(step)))
                 else:
                     self._decide(step)
             except Exception as error:
@@ -167,6 +152,7 @@ class DecisionsPass:
         """Return the steps whose scores say something new: another segment, or a risk that has crossed a threshold."""
         segments, risks, thresholds = self._scores.segments, self._scores.risks, self._versions.risk_thresholds
         numbers, found, aligned = self._numbers, [], {one.user.key: one for one in self._aligned}
+        by_rule = self._by_rule
         for row, step in enumerate(self._piece.rows):
             if step is None:
                 continue
@@ -178,7 +164,9 @@ class DecisionsPass:
             if risks is not None and thresholds and user.facts.identified:
                 previous = (first.risk or 0.0) if before < 0 else risks[before]
                 step.has_moved |= crosses(thresholds, previous, risks[row])
-            if step.has_moved:
+            if by_rule is not None:
+                step.has_crossed = by_rule.may_change(step)
+            if step.has_moved or step.has_crossed:
                 found.append(step)
         return found
 
@@ -196,14 +184,20 @@ class DecisionsPass:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _decide(self, step: Step) -> None:
-        user, effects = step.user, StepEffects()
+        user, effects, by_rule = step.user, StepEffects(), self._by_rule
         ledger = user.ledger
+        if step.adoption is not None and by_rule is not None:
+            self._apply(user, step.before if step.is_scored else step.row)
+            by_rule.adopt(step)
         if step.has_moved:
             effects.signals = self._signals(step)
-            if step.agenda is None and not _are_awaited(effects.signals, self._versions.configuration):
+            has_more = step.has_work or step.has_crossed
+            if not has_more and not _are_awaited(effects.signals, self._versions.configuration):
                 self._write_signals(step, effects.signals)
                 return
         self._apply(user, step.row)
+        if by_rule is not None and (step.clauses is not None or step.has_crossed):
+            effects.signals += by_rule.decide(step)
         for task in step.agenda or ():
             task(effects, ledger, self._scores)
         if effects.signals:
@@ -261,7 +255,7 @@ class DecisionsPass:
                 recipient = recipient or self._recipient(step)
                 effects.decisions.append(self._versions.planner().plan(rule, signal, recipient))
         if effects.decisions:
-            self._schedule_pending(user, step.now)
+            self._schedule_pending(user, step)
 
     def _recipient(self, step: Step) -> Recipient:
         user = step.user
@@ -271,61 +265,47 @@ class DecisionsPass:
         self._outputs.add_decided(number, encode_effects(user.key, effects))
         count_effects(effects, self._outputs.counts)
 
-    # --- deferred messages -----------------------------------------------------------------------------------------
-
-    def _schedule_pending(self, user: LiveUser, now: int) -> None:
-        """Set one timer for all pending messages, at the earliest end of a wait; none if no message is pending."""
-        pending = user.ledger.pending
-        user.pending = max(now + 1, min(one.until for one in pending)) if pending else NEVER
-        if user.pending != NEVER:
-            self._plan_release(user)
-
-    def _plan_release(self, user: LiveUser) -> None:
-        """Find the step before which the user's timer is due, if it is due within the piece."""
-        entry = user.pending, user.key
-        place = self._piece.timers.place_of(entry, self._piece.number)
-        if place is not None:
-            self._users[user.key] = user
-            heapq.heappush(self._waiting, _Release(place.number, entry, place.now))
+    # --- timers that decisions set ---------------------------------------------------------------------------------
 
     def _release_before(self, number: int) -> None:
-        """Release the deferred messages whose timers are due before the step of this number."""
-        while self._waiting and self._waiting[0].number <= number:
-            release = heapq.heappop(self._waiting)
+        """Fire the timers that decisions have set and that are due before the step of this number."""
+        for user, release in self._timers.due_before(number):
             self._align_before(release.number)
-            user = self._users[release.entry[1]]
-            if user.pending != release.entry[0]:  # the timer was moved since
-                continue
-            cause = Cause(self._piece.timers.offset_at(release.number), PENDING, *release.entry)
+            cause = self._timers.cause_of(release)
             try:
-                step = Step(user, release.number - 1, release.now, None, row=self._row(release))
-                records = self._release(step, cause)
+                timer = Timer(release.entry[0], release.name)
+                step = Step(
+                    user, release.number - 1, release.now, None, timer, self._piece.row_before(user, release.number)
+                )
+                records = self._fire(step, timer, cause)
             except Exception as error:
                 raise StepFailed(release.number, error, cause, is_release=True) from error
             self._outputs.add_released(release.number, records)
 
-    def _row(self, release: _Release) -> int:
-        """Return the user's newest row before a release; -1 if there is none."""
-        rows, row = self._piece.rows, self._users[release.entry[1]].row
-        while row >= 0 and (step := rows[row]) is not None and step.number >= release.number:
-            row = step.before
-        return row
-
-    def _release(self, step: Step, cause: Cause) -> list[Output]:
-        """Let the planner decide again about deferred messages, unless this is known to fail; return the records."""
-        user = step.user
-        user.pending, user.has_changed = NEVER, True
+    def _fire(self, step: Step, timer: Timer, cause: Cause) -> list[Output]:
+        """Fire a timer that a decision has set, unless this is known to fail; return the records."""
+        user, effects = step.user, StepEffects()
+        self._timers.set(user, timer.name, NEVER, step.number)
         if (error := self._failures.meet(cause)) is not None:
             return self._outputs.rejected_release(cause, error, step.now)
         self._apply(user, step.row)
-        effects = StepEffects()
-        effects.decisions.extend(self._versions.planner().release(self._recipient(step)))
-        self._schedule_pending(user, step.now)
+        if timer.name == PENDING:
+            effects.decisions.extend(self._versions.planner().release(self._recipient(step)))
+            self._schedule_pending(user, step)
+        elif self._by_rule is not None:
+            effects.signals = self._by_rule.wait(step, timer.due)
+            self._react(step, effects)
         records = encode_effects(user.key, effects)
         count_effects(effects, self._outputs.counts)
-        self._outputs.count("timers_fired", PENDING)
+        self._outputs.count("timers_fired", timer.name)
         self._piece.has_success = True
         return records
+
+    def _schedule_pending(self, user: LiveUser, step: Step) -> None:
+        """Set one timer for all pending messages, at the earliest end of a wait; none if no message is pending."""
+        pending = user.ledger.pending
+        due = max(step.now + 1, min(one.until for one in pending)) if pending else NEVER
+        self._timers.set(user, PENDING, due, step.number)
 
 
 def _are_awaited(signals: list[Signal], configuration: Configuration) -> bool:

@@ -170,6 +170,9 @@ class EventFold:
         except Exception as failure:
             raise StepFailed(self._piece.number, failure, cause) from failure
         self._finish(arrival)
+        if user.has_new_timers:
+            user.has_new_timers = False
+            self._state.schedule(user)
         statements.remember(user.facts, stated)
         self._outputs.count("withdrawals_salvaged", why)
 

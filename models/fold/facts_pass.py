@@ -9,11 +9,12 @@ import msgspec
 
 from models.batch import Record
 from models.fold import step
+from models.fold.clause_steps import ADOPT
 from models.fold.due_times import Entry
 from models.fold.event_fold import EventFold
 from models.fold.failures import RECORD, Cause, StepFailed
 from models.fold.known_failures import KnownFailures
-from models.fold.live_user import PENDING, LiveUser
+from models.fold.live_user import DECIDED, LiveUser
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece, Step
 from models.log import CONTROL, Clock, Control, Instruction, Tick, Use, decode_control
@@ -91,6 +92,8 @@ class FactsPass:
         fold_event, max_steps = self._events.fold, self._max_steps
         if self._failures.errors:
             fold_event = self._fold_known
+        conditions = piece.versions.conditions
+        complete_at = NEVER if conditions is None or conditions.is_complete else conditions.until
         index = begin
         try:
             for index in range(begin, len(records)):
@@ -108,6 +111,8 @@ class FactsPass:
                     self._move(record.timestamp)
                 if due.may_be_due(memo.now):
                     self._fire()
+                if memo.now >= complete_at:
+                    piece.completes_conditions = True
                 if piece.number >= max_steps:
                     return index
                 outputs.number = piece.number
@@ -153,17 +158,18 @@ class FactsPass:
             piece.number += 1
 
     def _fire_one(self, user: LiveUser, entry: Entry) -> None:
-        """Fire one timer. Whether a deferred message is still to be released, is decided in the third pass."""
+        """Fire one timer. Whether a timer that decisions set is still set, is decided in the third pass."""
         piece, due = self._piece, entry[0]
         user.has_changed = True
-        name = PENDING if user.next_timer != due else user.ledger.timers[0].name
+        name = self._name_of(user, due)
         piece.timers.fire(piece.number, entry, name)
-        if name == PENDING:
-            user.is_pending_due = True
-            piece.agenda.append(Step(user, piece.number, piece.now, None, Timer(due, PENDING), user.row))
+        if name in DECIDED:
+            piece.agenda.append(Step(user, piece.number, piece.now, None, Timer(due, name), user.row))
             self._state.schedule(user)
             return
-        timer, cause = user.ledger.timers.pop(0), (self._outputs.record.offset, name, *entry)
+        timer, cause = Timer(due, name), (self._outputs.record.offset, name, *entry)
+        if name != ADOPT:
+            del user.ledger.timers[0]
         if self._failures.errors and (error := self._failures.meet(Cause(*cause))) is not None:
             self._outputs.reject_timer(user.key, name, error)
         else:
@@ -177,6 +183,12 @@ class FactsPass:
             piece.has_success = True
             self._outputs.count("timers_fired", name.partition(":")[0])
         self._state.schedule(user)
+
+    def _name_of(self, user: LiveUser, due: int) -> str:
+        """Return the name of the timer that fires; those that decisions set come last."""
+        if self._state.adopts_at(user.key, due):
+            return ADOPT
+        return user.find_due(due) if user.next_timer != due else user.ledger.timers[0].name
 
     # --- control records -------------------------------------------------------------------------------------------
 

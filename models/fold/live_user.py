@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+from models.conditions.leaf import Person
+from models.conditions.recording import TruthRecord
+from models.conditions.user_state import UserConditions
 from models.profile.ledger import NEVER, Ledger
 from models.profile.numbers import numbers_of, put_back
 from models.profile.snapshot import Snapshot
@@ -15,11 +18,11 @@ from models.profile.state import Customer, Facts
 from models.profile.timers import set_timer
 
 PENDING = "pending"
-"""Name of the timer at which a deferred message may be sent.
-
-Only decisions set it. So the first pass keeps it apart from the timers that follow from facts.
-"""
-
+"""Name of the timer at which a deferred message may be sent."""
+WAITS = "waits"
+"""Name of the timer at which a membership in a segment has lasted for a duration."""
+DECIDED = frozenset({PENDING, WAITS})
+"""Names of the timers that only decisions set. The first pass keeps them apart from those that follow from facts."""
 
 _number = itemgetter(0)
 
@@ -34,15 +37,15 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     key, name
         Key of the user's records, and the user's id.
     customer, facts, ledger
-        The state, changed in place, and its two halves. It has no timer ``PENDING`` until :meth:`settle`.
+        The state, changed in place, and its two halves. It has no timers of ``DECIDED`` until :meth:`settle`.
     numbers
         The numbers from which the features follow.
-    pending
-        Due time of the timer ``PENDING``; ``NEVER`` without one. The first pass only reads it.
+    decided
+        Due times of the timers of ``DECIDED``, by name. The first pass only reads it.
     queued
         Due time of the user's newest entry in the queue of timers; ``NEVER`` if that entry has fired.
-    is_pending_due
-        Whether the first pass has found ``pending`` due.
+    found
+        Names of the timers of ``decided`` that the first pass has found due.
     row
         The newest row of the user in the piece; -1 before any.
     is_aligned
@@ -57,6 +60,12 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         Whether an event has set or cancelled a timer.
     views
         What decisions saw before each change of it: the number of the step that changed it, and the snapshot.
+    conditions
+        What the clauses of conditions remember, and the segments by rule; ``None`` until it is needed.
+    person
+        What clauses read of the user as of the newest step of the first pass; ``None`` until it is needed.
+    truths
+        How the clauses have changed in the piece; ``None`` for not at all.
     """
 
     key: bytes
@@ -65,9 +74,9 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     facts: Facts
     ledger: Ledger
     numbers: Any
-    pending: int
+    decided: dict[str, int]
     queued: int
-    is_pending_due: bool = False
+    found: frozenset[str] = frozenset()
     row: int = -1
     is_aligned: bool = False
     is_scheduled: bool = False
@@ -75,10 +84,13 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     has_changed: bool = False
     has_new_timers: bool = False
     views: list[tuple[int, Snapshot]] | None = None
+    conditions: UserConditions | None = None
+    person: Person | None = None
+    truths: TruthRecord | None = None
 
     def __repr__(self) -> str:
         """Name the user, and show the next timers."""
-        return f"LiveUser({self.name!r}, next_timer={self.next_timer}, pending={self.pending})"
+        return f"LiveUser({self.name!r}, next_timer={self.next_timer}, decided={self.decided})"
 
     @property
     def next_timer(self) -> int:
@@ -86,9 +98,22 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         timers = self.ledger.timers
         return timers[0].due if timers else NEVER
 
+    @property
+    def next_decided(self) -> int:
+        """Due time of the next timer that decisions set and that the first pass has not found due, or ``NEVER``."""
+        if not self.decided:
+            return NEVER
+        return min((due for name, due in self.decided.items() if name not in self.found), default=NEVER)
+
+    def find_due(self, due: int) -> str:
+        """Find the timer of ``decided`` that is due at a time, and return its name; of two, the first one by name."""
+        name = min(name for name, at in self.decided.items() if at == due and name not in self.found)
+        self.found |= {name}
+        return name
+
     def keep_view(self, number: int) -> None:
         """Keep what decisions before the step of this number see, because the step is about to change it."""
-        if self.has_steps or self.pending != NEVER:
+        if self.has_steps or self.decided:
             if self.views is None:
                 self.views = []
             self.views.append((number, Snapshot(self.facts)))
@@ -101,20 +126,35 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
 
     def settle(self) -> Customer:
         """Return the state in the form in which it is stored."""
-        if self.pending != NEVER:
-            set_timer(self.customer, PENDING, self.pending)
+        for name, due in self.decided.items():
+            set_timer(self.customer, name, due)
         put_back(self.numbers, self.facts)
+        if self.conditions is not None:
+            self._settle_conditions(self.conditions)
         return self.customer
+
+    def open_conditions(self) -> UserConditions:
+        """Return what the clauses of conditions remember, and the segments by rule."""
+        if self.conditions is None:
+            self.conditions = UserConditions(self.facts.clauses, self.ledger.memberships)
+            self.conditions.state.known_since = self.facts.known_since
+        return self.conditions
+
+    def _settle_conditions(self, conditions: UserConditions) -> None:
+        conditions.settle()
+        state, memberships = conditions.state, conditions.memberships
+        self.facts.known_since, state.known_since = state.known_since, 0
+        self.facts.clauses = state if state.entries or state.dues else None
+        self.ledger.memberships = memberships if memberships.since else None
 
 
 def live_user(key: bytes, customer: Customer) -> LiveUser:
     """Return a user for the passes over a piece; the customer's state is changed in place."""
-    facts, ledger, pending = customer.facts, customer.ledger, NEVER
-    for place, timer in enumerate(ledger.timers):
-        if timer.name == PENDING:
-            pending = timer.due
-            del ledger.timers[place]
-            break
-    timers = ledger.timers
-    queued = min(timers[0].due if timers else NEVER, pending)
-    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), pending, queued)
+    facts, ledger, decided, timers = customer.facts, customer.ledger, dict[str, int](), customer.ledger.timers
+    queued = timers[0].due if timers else NEVER
+    for timer in timers:
+        if timer.name in DECIDED:
+            decided[timer.name] = timer.due
+    if decided:
+        ledger.timers = [timer for timer in timers if timer.name not in DECIDED]
+    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), decided, queued)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from models.batch import Batch, Output, Outputs, Record, Restored
 from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
 from models.events import CHANNELS
+from models.fold.conditions_in_use import CONDITIONS_KEY
 from models.fold.decisions_pass import DecisionsPass
 from models.fold.facts_pass import FactsPass, Limits
 from models.fold.failures import MAX_FAILURES, FoldBroken, ModelsFailed, StepFailed
@@ -27,7 +28,7 @@ from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
-from models.fold.versions import CHURN, SEGMENTS, Versions
+from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.levels import LEVEL, require_known
 from models.log import Clock, Instruction, Use
 
@@ -199,7 +200,9 @@ class _Slice:
         before = state.begin_piece()
         failures.begin()
         outputs = PieceOutputs(batch, state.memo)
-        timers = PieceTimers(batch.records, begin, BEFORE_ALL if self._steps == 1 else failures.ends_before)
+        timers = PieceTimers(
+            batch.records, begin, state.memo.now, BEFORE_ALL if self._steps == 1 else failures.ends_before
+        )
         piece = Piece(state.versions, outputs, state.memo.now, timers)
         facts = FactsPass(state, piece, Limits(min(self._steps, failures.max_steps), self._timers_left), failures)
         end = -1
@@ -208,6 +211,7 @@ class _Slice:
             if piece.rows or piece.agenda:
                 DecisionsPass(piece, _scores_of(piece), failures).run()
             state.store_users()
+            state.members.move(piece.moves)
         except Exception as error:
             for entry in facts.popped:
                 state.due.add(*entry)
@@ -219,6 +223,10 @@ class _Slice:
             raise StepFailed(0, error, piece.first_cause()) from error
         self._count_failures(has_success=piece.has_success)
         self._take(outputs)
+        conditions = state.versions.conditions
+        if piece.completes_conditions and conditions is not None:
+            conditions.is_complete = True
+            self._contents[CONDITIONS_KEY] = conditions.encode()
         self._timers_left = facts.timers_left
         if facts.control is not None:
             self._follow(facts.control, outputs.record)
@@ -270,8 +278,12 @@ class _Slice:
             outputs.reject(error)
             self._take(outputs)
             return
-        if is_used:
-            self._contents[content_key(control.name)] = content
+        if not is_used:
+            return
+        self._contents[content_key(control.name)] = content
+        conditions = self._state.versions.conditions
+        if control.name == CONFIGURATION and conditions is not None and conditions.number == control.version:
+            self._contents[CONDITIONS_KEY] = conditions.encode()
 
     def _obey(self, instruction: Instruction) -> None:
         """Pause or resume the channel that an instruction names.

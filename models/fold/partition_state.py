@@ -9,7 +9,9 @@ from models.errors import InvalidEvent
 from models.events import REPORTED, Event
 from models.fold.due_times import DueTimes, Entry
 from models.fold.live_user import LiveUser, live_user
+from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
+from models.fold.versions import CONFIGURATION
 from models.log import CONTROL
 from models.profile import codec
 from models.profile.ledger import NEVER
@@ -29,6 +31,8 @@ class PartitionState:
     ----------
     due
         Users by their next timer.
+    members
+        The members of the segments by rule.
     memo
         The partition's clock and counters.
     versions
@@ -50,12 +54,14 @@ class PartitionState:
         self.versions = versions_in_use(committed, self.memo)
         self._cutoffs: Cutoffs | None = None
         self._cutoffs_at = 0
+        self.members = MemberCounts(committed)
         for key, packed in committed.records.items():
             if key[:1] == CONTROL:
                 continue
             due = codec.header(packed)[1]
             if due != NEVER:
                 self.due.add(due, key)
+        self._add_adoptions()
 
     def __repr__(self) -> str:
         """Show the clock, and the amounts stored and cached."""
@@ -96,14 +102,14 @@ class PartitionState:
         for key, user in self._live.items():
             if user.has_changed:
                 changed[key] = codec.pack(user.settle(), self.versions.schema)
-                self._enqueue(user, min(user.next_timer, user.pending))
+                self._enqueue(user, min(user.next_timer, *user.decided.values()) if user.decided else user.next_timer)
         self._changed.update(changed)
         self._live.clear()
         self._added.clear()
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
-        changed: dict[bytes, bytes | None] = {**self._changed}
+        changed: dict[bytes, bytes | None] = {**self._changed, **self.members.take_changes()}
         self._changed.clear()
         return changed
 
@@ -114,7 +120,7 @@ class PartitionState:
 
     def schedule(self, user: LiveUser) -> None:
         """Add the next timer of a user to the queue, unless the queue has it already."""
-        self._enqueue(user, min(user.next_timer, NEVER if user.is_pending_due else user.pending))
+        self._enqueue(user, min(user.next_timer, user.next_decided))
 
     def _enqueue(self, user: LiveUser, due: int) -> None:
         if due not in (NEVER, user.queued):
@@ -127,14 +133,15 @@ class PartitionState:
         due, key = entry
         user = self._live.get(key)
         if user is None:
-            return self._next_due_of(key) == due
-        return due == user.next_timer or (due == user.pending and not user.is_pending_due)
+            return self._next_due_of(key) == due or self.adopts_at(key, due)
+        is_next = due in (user.next_timer, user.next_decided)
+        return is_next or self.adopts_at(key, due)
 
     def next_due(self) -> int | None:
         """Return the due time of the partition's next timer; remove entries of the queue that are out of date."""
         while (entry := self.due.first()) is not None:
             due, key = entry
-            if due == self._next_due_of(key):
+            if due == self._next_due_of(key) or self.adopts_at(key, due):
                 return due
             self.due.pop()
         return None
@@ -144,16 +151,52 @@ class PartitionState:
         return NEVER if packed is None else codec.header(packed)[1]
 
     def _due_times_of(self, key: bytes) -> list[int]:
-        user = self._live.get(key)
+        user, conditions = self._live.get(key), self.versions.conditions
         times = [self._next_due_of(key)]
-        return times if user is None else [*times, user.next_timer, user.pending]
+        if conditions is not None:
+            times.append(conditions.due_of(key))
+        return times if user is None else [*times, user.next_timer, *user.decided.values()]
+
+    # --- new conditions --------------------------------------------------------------------------------------------
+
+    def adopts_at(self, key: bytes, due: int) -> bool:
+        """Return whether a user comes to new conditions at a time, because no step of the user came before."""
+        conditions = self.versions.conditions
+        if conditions is None or conditions.is_complete or conditions.due_of(key) != due:
+            return False
+        user = self._live.get(key)
+        if user is not None:
+            return user.facts.conditions != conditions.number
+        packed = self._stored(key)
+        return packed is not None and codec.unpack(packed).facts.conditions != conditions.number
+
+    def _add_adoptions(self) -> None:
+        """Add the times at which users come to new conditions to the queue."""
+        conditions = self.versions.conditions
+        if conditions is not None and not conditions.is_complete:
+            for key in self._keys():
+                self.due.add(conditions.due_of(key), key)
+
+    def _keys(self) -> set[bytes]:
+        """Return the keys of all users."""
+        return {key for keys in (self._committed.records, self._changed) for key in keys if key[:1] != CONTROL}
 
     # --- clock and versions ----------------------------------------------------------------------------------------
 
     def use(self, name: str, version: int, content: bytes) -> bool:
-        """Use a version, see :meth:`Versions.use`; it may change the cut-offs."""
+        """Use a version, see :meth:`Versions.use`; it may change the cut-offs and the conditions."""
         self._cutoffs = None
-        return self.versions.use(name, version, content)
+        before = self.versions.conditions
+        users = len(self._keys()) if name == CONFIGURATION else 0
+        is_used = self.versions.use(name, version, content, self.memo.now, users)
+        conditions = self.versions.conditions
+        if conditions is not None and conditions is not before:
+            kept = {segment.name for segment in conditions.segments}
+            for segment in () if before is None else before.segments:
+                if segment.name not in kept:
+                    self.members.drop(segment.name)
+            self._add_adoptions()
+        return is_used
 
     def cutoffs(self) -> Cutoffs:
         """Return the times before which events are late or refused now.

@@ -12,8 +12,8 @@ Four rules make the result independent of the place at which a log is cut into p
 - Decisions see frozen facts: their values are replaced, and never changed in place.
 - Each feature is a formula over columns. A row has the same bits alone and beside others.
 
-Conditions of segments and journeys fit in here. The first pass will record the truths of their event clauses with the
-step. The third pass will read these truths when it walks the users of journeys.
+The first pass also evaluates the clauses of conditions on events, and records when their truth changes. The third pass
+decides the segments by rule from this record.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from models.conditions.steps import ClauseStep
 from models.events import Event
 from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, STATEMENT, Cause
 from models.fold.live_user import LiveUser
+from models.fold.members import SegmentMove
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
@@ -63,8 +65,14 @@ class Step(msgspec.Struct, eq=False, gc=False):
         Whether ``row`` is the row of this step.
     has_moved
         Whether the scores of ``row`` say something new.
+    has_crossed
+        Whether the scores of ``row`` may change a segment by rule.
     agenda
         Tasks for the third pass, in their order.
+    adoption
+        The segments to decide silently, because the user comes to new conditions; ``None`` for none.
+    clauses
+        The clauses that the step has changed, and the segments to decide; ``None`` for none.
     """
 
     user: LiveUser
@@ -76,12 +84,20 @@ class Step(msgspec.Struct, eq=False, gc=False):
     before: int = -1
     is_scored: bool = False
     has_moved: bool = False
+    has_crossed: bool = False
     agenda: list[Task] | None = None
+    adoption: ClauseStep | None = None
+    clauses: ClauseStep | None = None
 
     @property
     def at(self) -> int:
         """Time of the cause: of the event, but not after the clock."""
         return self.now if self.event is None else min(self.event.at, self.now)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the step has something to decide that is known before the scores."""
+        return self.agenda is not None or self.clauses is not None or self.adoption is not None
 
     @property
     def cause(self) -> str:
@@ -144,6 +160,10 @@ class Piece:
         Churn examples that were taken in the piece. Each is completed by the scores of its row.
     statements
         Steps that are the statement of an event that is not folded, or not as a whole.
+    moves
+        Moves of users into segments by rule and out of them.
+    completes_conditions
+        Whether all users have come to the conditions in use by the end of the piece.
     has_success
         Whether a step was folded.
     """
@@ -160,6 +180,8 @@ class Piece:
         self.agenda: list[Step] = []
         self.taken: list[tuple[OpenExample, Step]] = []
         self.statements: list[Step] = []
+        self.moves: list[SegmentMove] = []
+        self.completes_conditions = False
         self.has_success = False
 
     def __repr__(self) -> str:
@@ -190,10 +212,17 @@ class Piece:
         self.rows.append(None)
 
     def finish(self, step: Step) -> None:
-        """Finish a step: keep it if it has an agenda."""
-        if step.agenda is not None:
+        """Finish a step: keep it if it has something to decide."""
+        if step.has_work:
             self.agenda.append(step)
             step.user.has_steps = True
+
+    def row_before(self, user: LiveUser, number: int) -> int:
+        """Return the user's newest row before the step of this number; -1 if there is none."""
+        row = user.row
+        while row >= 0 and (step := self.rows[row]) is not None and step.number >= number:
+            row = step.before
+        return row
 
     def cause_of(self, step: Step) -> Cause:
         """Return what identifies a step."""

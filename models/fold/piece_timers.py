@@ -1,7 +1,8 @@
 """The order of records and timers within a piece of the log.
 
 One rule holds wherever the log is cut: a timer fires before the record that moves the clock to its due time or beyond.
-Several such timers fire in the order (due, user, name). Three places follow this rule:
+Several such timers fire in the order (due, user, name), but those of one user that decisions set come last. Three
+places follow this rule:
 
 - The first pass fires the timers of the queue. It reports each change of the clock and each timer to this class.
 - The third pass may set a timer for deferred messages. If it is due within the piece, :meth:`PieceTimers.place_of`
@@ -11,12 +12,13 @@ Several such timers fire in the order (due, user, name). Three places follow thi
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.batch import Record
 from models.fold.due_times import Entry
+from models.fold.live_user import DECIDED
 
 
 class Moment(NamedTuple):
@@ -61,20 +63,22 @@ class PieceTimers:
         The records of the batch.
     begin
         Index of the first record of the piece.
+    now
+        The clock at the beginning, milliseconds.
     ends_before
         A timer before which the piece has to end if the clock reaches it; ``None`` if the piece may end anywhere.
     """
 
-    def __init__(self, records: Sequence[Record], begin: int, ends_before: Entry | None = None) -> None:
+    def __init__(self, records: Sequence[Record], begin: int, now: int = 0, ends_before: Entry | None = None) -> None:
         self._records = records
         self._begin = begin
         self._ends_before = ends_before
-        self._moments: list[Moment] = []
+        self._moments = [Moment(now, 0)]
         self._fired: list[Fired] = []
 
     def __repr__(self) -> str:
         """Show the amounts."""
-        return f"PieceTimers({len(self._moments)} changes of the clock, {len(self._fired)} timers)"
+        return f"PieceTimers({len(self._moments) - 1} changes of the clock, {len(self._fired)} timers)"
 
     # --- reports of the first pass ---------------------------------------------------------------------------------
 
@@ -92,13 +96,15 @@ class PieceTimers:
 
     # --- answers to the third pass ---------------------------------------------------------------------------------
 
-    def place_of(self, entry: Entry, end: int) -> Moment | None:
+    def place_of(self, entry: Entry, name: str, after: int, end: int) -> Moment | None:
         """Return where a timer that a decision has set fires, if it fires within the piece.
 
         Parameters
         ----------
-        entry
-            Due time and user of the timer. It is due after the step that has set it.
+        entry, name
+            Due time, user and name of the timer. After a jump of the clock, its due time may be in the past.
+        after
+            Number of the step that has set it.
         end
             Number of steps of the piece.
 
@@ -110,14 +116,16 @@ class PieceTimers:
         place = bisect_left(self._moments, entry[0], key=_now)
         if place == len(self._moments):
             return None
-        now, number = self._moments[place]
+        number = max(self._moments[place].number, after + 1)
         for fired in self._fired[bisect_left(self._fired, number, key=_number) :]:
             if fired.number != number or entry < fired.entry:
+                break
+            if entry == fired.entry and fired.name in DECIDED and name < fired.name:
                 break
             number += 1
         if number == end and self._ends_before is not None and entry >= self._ends_before:
             return None
-        return Moment(now, number)
+        return Moment(self._moments[bisect_right(self._moments, number, key=_first_number) - 1].now, number)
 
     def offset_at(self, number: int) -> int:
         """Return the offset of the record that is the step of this number, or before which this step or timer fires."""
@@ -136,3 +144,7 @@ def _now(moment: Moment) -> int:
 
 def _number(fired: Fired) -> int:
     return fired.number
+
+
+def _first_number(moment: Moment) -> int:
+    return moment.number

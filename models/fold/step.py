@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from models.delivery.notices import Notice
 from models.engage import outcomes
 from models.engage.reports import reports_of
-from models.engage.rules import rules_met
 from models.events import MICROS, REPORTED, Channel, Event
-from models.fold import assessment
+from models.fold import assessment, clause_steps
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
 from models.fold.outputs import encode_interaction
@@ -25,6 +24,7 @@ from models.profile.ledger import Ledger, Timer
 from models.profile.orders import News
 from models.profile.reducers import NO_CUTOFFS, VISITS, Cutoffs, reduce_facts
 from models.profile.signals import Signal
+from models.profile.state import Facts
 from models.profile.statements import SIMPLE, Statement, statement_of, withdraw
 from models.recommend.interactions import Interaction, interaction_of, interactions_of
 from models.wire.withdrawals import channels_of
@@ -58,6 +58,12 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     first_order = facts.orders == 0
     news = orders.ALL_NEW if kind != "purchase" else orders.news_of(facts, event, cutoffs.orders_before)
     step, assessed = Step(user, piece.number, piece.now, event, None, user.row), kind in _ASSESSED
+    conditions, consent = versions.conditions, None
+    if conditions is not None:
+        clause_steps.begin(piece, conditions, step)
+        consent = facts.consent if conditions.reads_consent else None
+    elif not facts.known_since:
+        facts.known_since = _known_since(facts, event, piece.now)
     if assessed and not user.is_aligned:
         assessment.align(piece, user)
     if ledger.examples.waiting and news.is_visit:
@@ -69,6 +75,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         if statement is not None:
             _state(step, event, statement)
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
+    if conditions is not None:
+        clause_steps.observe(piece, conditions, step, event, consent)
     if kind in REPORTED:
         _record_outcome(step, event)
     elif event.confirmed and event.granted and event.trust == "server":
@@ -89,7 +97,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         is_first = (first_order or news.confirms) and facts.orders == 1
         for signal in _signals_of(piece, step, event, news, is_first=is_first):
             _tell(step, signal)
-    if step.agenda is not None:
+    if step.has_work:
         piece.finish(step)
 
 
@@ -107,16 +115,26 @@ def step_statement(piece: Piece, user: LiveUser, event: Event, statement: Statem
     """
     step = piece.begin(user, event)
     piece.statements.append(step)
+    conditions = piece.versions.conditions
+    if conditions is not None:
+        clause_steps.begin(piece, conditions, step)
     user.keep_view(step.number)
     _state(step, event, statement)
+    if conditions is not None:
+        clause_steps.withdraw(piece, conditions, step, statement.channels)
     piece.finish(step)
 
 
 def step_timer(piece: Piece, user: LiveUser, timer: Timer) -> None:
     """Fire one timer that follows from facts; the caller has already removed the timer from the ledger."""
     kind, _, argument = timer.name.partition(":")
-    step = piece.begin(user, None, timer)
-    if kind == assessment.ASSESS:
+    step, conditions = piece.begin(user, None, timer), piece.versions.conditions
+    if conditions is not None:
+        clause_steps.begin(piece, conditions, step)
+    if kind == clause_steps.CLAUSES:
+        if conditions is not None:
+            clause_steps.expire(piece, conditions, step, timer)
+    elif kind == assessment.ASSESS:
         if not user.is_aligned:
             assessment.align(piece, user)
         assessment.assess_daily(piece, step)
@@ -127,6 +145,11 @@ def step_timer(piece: Piece, user: LiveUser, timer: Timer) -> None:
         cause = f"timer:{timer.name}:{timer.due}"
         _tell(step, Signal(kind="cart_left", user=user.name, at=timer.due, cause=cause, name=argument, items=items))
     piece.finish(step)
+
+
+def _known_since(facts: Facts, event: Event, now: int) -> int:
+    """Return the time of the user's first event; for a user of an older state, that of the first visit or of now."""
+    return facts.first_seen or now if facts.events else max(min(event.at, now), 1)
 
 
 def _record_outcome(step: Step, event: Event) -> None:
@@ -177,7 +200,6 @@ def _signals_of(piece: Piece, step: Step, event: Event, news: News, *, is_first:
             cause=event.id,
             name=name,
             properties=event.properties,
-            met=rules_met(piece.versions.configuration, name, event),
             confirms=news.confirms,
         )
 

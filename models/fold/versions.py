@@ -9,6 +9,7 @@ from typing import TypeVar
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
+from models.fold.conditions_in_use import ConditionsInUse, restored, succession
 from models.learning import population
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.population import Population
@@ -45,6 +46,8 @@ class Versions:
         The configured time zone, ``None`` for UTC.
     cart_timers, risk_thresholds, event_names
         The delays, probabilities and names that the configuration's rules wait for.
+    conditions
+        The conditions of the segments by rule; ``None`` if there was never one.
     paused
         Channels that orders have paused.
     """
@@ -63,6 +66,7 @@ class Versions:
     cart_timers: tuple[tuple[str, int], ...] = ()
     risk_thresholds: tuple[float, ...] = ()
     event_names: frozenset[str] = frozenset()
+    conditions: ConditionsInUse | None = None
     paused: set[str] = field(default_factory=set)
 
     def planner(self) -> Planner:
@@ -78,7 +82,7 @@ class Versions:
         """The format level in use."""
         return self.numbers.get(LEVEL, FIRST)
 
-    def use(self, name: str, version: int, content: bytes) -> bool:
+    def use(self, name: str, version: int, content: bytes, now: int = 0, users: int = 0) -> bool:
         """Use a version from now on, unless the same or a newer one is in use.
 
         Parameters
@@ -90,6 +94,8 @@ class Versions:
             A positive number that increases with each version.
         content
             JSON, as the module of ``name`` writes it. A level has none.
+        now, users
+            The partition's clock, milliseconds, and its number of users. New conditions depend on them.
 
         Returns
         -------
@@ -110,9 +116,13 @@ class Versions:
             configuration = decode(content)
             zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             carts, risks = rules.cart_timers(configuration), rules.churn_thresholds(configuration)
-            names = rules.event_names(configuration)
+            names, conditions = rules.event_names(configuration), self.conditions
+            known = () if conditions is None else conditions.segments
+            if configuration.segments != known and self.level > FIRST:  # at the first level, users have no memberships
+                conditions = succession(conditions, configuration.segments, version, now, users)
             self.configuration, self.configuration_number, self.zone = configuration, version, zone
             self.cart_timers, self.risk_thresholds, self.event_names = carts, risks, names
+            self.conditions = conditions
         elif name == CHURN:
             churn = ChurnScorer.decode(content)
             self.churn, self.churn_number = _tried(churn), version
@@ -123,6 +133,10 @@ class Versions:
             self.population, self.population_number = population.decode(content), version
         self.numbers[name] = version
         return True
+
+    def restore_conditions(self, content: bytes | None) -> None:
+        """Continue with conditions whose place was stored; ``None`` if there were none."""
+        self.conditions = None if content is None else restored(self.configuration.segments, content)
 
 
 def _tried(scorer: _Scorer) -> _Scorer | None:

@@ -137,6 +137,8 @@ def dormant_body(customer: Customer) -> bytes:
         withheld=ledger.withheld,
         pending=ledger.pending,
         fired=ledger.fired,
+        memberships=ledger.memberships,
+        segment_since=ledger.segment_since,
     )
     return _encode(_ActiveUser(facts, unchanged))
 

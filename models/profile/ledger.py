@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from models.conditions.user_state import Memberships
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.open_examples import OpenExamples
 
@@ -122,6 +123,10 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         Messages that wait.
     fired
         Time at which each rule last sent a message, milliseconds, by rule name.
+    memberships
+        The segments by rule in which the user is; ``None`` for none.
+    segment_since
+        Time at which the user entered ``segment``, milliseconds, if a condition reads it; otherwise 0.
     """
 
     timers: list[Timer] = []
@@ -136,6 +141,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     withheld: Lazily[list[Withheld]] = []
     pending: list[Pending] = []
     fired: Lazily[dict[str, int]] = {}
+    memberships: Lazily[Memberships | None] = None
+    segment_since: int = 0
 
 
 defer(Ledger)

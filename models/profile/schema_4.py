@@ -1,7 +1,8 @@
 """The layout of a user in schema 4, in which each decayed count was a struct of its own.
 
-Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last two fields,
-which follow from ``hours``. All other fields are the same.
+Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last five fields:
+two follow from ``hours``, and three belong to conditions. The ledger had not the last two fields, which belong to
+conditions. All other fields are the same.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _PLACE = 13
 _STRUCTS = 5
 _HOURS = 16
 """Place of the counts by hour among the facts of schema 5."""
-_ADDED = 2
-"""Number of fields at the end of the facts that schema 4 has not."""
+_ADDED, _ADDED_TO_LEDGER = 5, 2
+"""Number of fields at the end of the facts, and of the ledger, that schema 4 has not."""
 _WIDTH = 4
 _DOUBLES = struct.Struct(f"<{_STRUCTS * _WIDTH}d")
 _ZERO = b"\0"
@@ -44,5 +45,5 @@ def downgraded(packed: bytes | memoryview) -> bytes:
     numbers = _DOUBLES.unpack(facts[_PLACE].ljust(_DOUBLES.size, _ZERO))
     rows = (numbers[begin : begin + _WIDTH] for begin in range(0, len(numbers), _WIDTH))
     facts[_PLACE : _PLACE + 1] = [[int(at), values if at else ()] for at, *values in rows]
-    del facts[-_ADDED:]
+    del facts[-_ADDED:], ledger[-_ADDED_TO_LEDGER:]
     return msgspec.msgpack.encode([facts, ledger])

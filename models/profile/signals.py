@@ -35,13 +35,16 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         Texts for people about the features that raise the churn risk most, strongest first.
     properties
         Properties of the event, for rules with ``where`` and for templates.
-    met
-        For ``event``: names of the rules whose comparisons of properties the event meets.
     public
         Whether the cause came with a browser key. Then it triggers no transactional message.
     confirms
         Whether the cause repeats, with a server key, an order that was stated before with a browser key. Marketing
         rules have already reacted to the earlier event, so this signal triggers no marketing message.
+    clauses
+        For a segment by rule: the clauses that have changed in the step, in their canonical form.
+    covered_from
+        For a segment by rule: time after which all of its clauses have seen every event, milliseconds; 0 if they have
+        seen all.
     """
 
     kind: SignalKind
@@ -55,6 +58,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     items: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     properties: dict[str, Any] | None = None
-    met: tuple[str, ...] = ()
     public: bool = False
     confirms: bool = False
+    clauses: tuple[str, ...] = ()
+    covered_from: int = 0

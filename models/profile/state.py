@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from models.conditions.user_state import ClauseState
 from models.events import Origin
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.ledger import NEVER, Ledger
@@ -187,6 +188,12 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         Digests of the newest withdrawals, complaints and bounces that counted, see :mod:`models.profile.statements`.
     visits, evening_visits
         The sum of ``hours``, and its part from 18:00 on.
+    known_since
+        Time of the first accepted event of any type, milliseconds; 0 for users of older states.
+    conditions
+        Version of the configuration whose conditions ``clauses`` follows; 0 before any.
+    clauses
+        The memory of the clauses of conditions; ``None`` if it is empty. Its ``known_since`` is not stored.
     """
 
     identified: bool = False
@@ -221,6 +228,9 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     stated: bytes = b""
     visits: int = 0
     evening_visits: int = 0
+    known_since: int = 0
+    conditions: int = 0
+    clauses: Lazily[ClauseState | None] = None
 
 
 defer(Facts)

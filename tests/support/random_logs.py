@@ -7,6 +7,7 @@ decision sees, rules react to events of many kinds, and times are multiples of a
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -65,7 +66,30 @@ _TRAITS: tuple[dict[str, Any], ...] = (
 )
 
 
-def random_log(seed: int, *, with_versions: bool) -> list[PartitionRecord]:
+_SEGMENTS: dict[str, dict[str, Any]] = {
+    "viewer": {"event": "product_view", "times": {"at_least": 2}, "within": "3h"},
+    "clicker": {"event": "click", "where": {"item": {"in": ["s1", "s2"]}}, "times": {"at_least": 1}, "within": "1d"},
+    "buyer": {"event": "purchase", "sum": "amount", "currency": "EUR", "at_least": 60, "within": "2d"},
+    "silent": {"absent": "click", "for": "1d"},
+    "varied": {"event": "product_view", "distinct": "item", "at_least": 2, "within": {"calendar": "day"}},
+    "undecided": {"sequence": [{"event": "cart_add"}, {"event": "page_view"}], "without": "purchase", "within": "6h"},
+    "plan_a": {"trait": "plan", "is": "a"},
+    "at_risk": {"score": "churn", "at_least": 0.5, "until_below": 0.3},
+    "risky": {"score": "churn", "at_least": 0.3},
+    "reachable": {"consent": {"purpose": "marketing", "channel": "email"}, "is": "granted"},
+    "half": {"bucket": "half", "below": "50%"},
+    "busy_viewer": {"all": [{"segment": "viewer"}, {"segment": "busy"}]},
+    "not_viewer": {
+        "all": [{"not": {"segment": "viewer"}}, {"event": "click", "times": {"at_least": 1}, "within": "4h"}],
+    },
+    "long_viewer": {"segment": "viewer", "for": "1h"},
+    "long_busy": {"segment": "busy", "for": "6h"},
+    "long_silent": {"all": [{"segment": "silent", "for": "12h"}, {"not": {"segment": "buyer"}}]},
+    "mixed": {"any": [{"segment": "silent"}, {"all": [{"trait": "plan", "is": "a"}, {"segment": "buyer"}]}]},
+}
+
+
+def random_log(seed: int, *, with_versions: bool, with_segments: bool = False) -> list[PartitionRecord]:
     """Make the log of a seed.
 
     Parameters
@@ -74,8 +98,10 @@ def random_log(seed: int, *, with_versions: bool) -> list[PartitionRecord]:
         The seed.
     with_versions
         Whether new versions and instructions come between the events.
+    with_segments
+        Whether configurations have segments by rule, and rules that wait for them.
     """
-    return _RandomLog(random.Random(seed), with_versions=with_versions).records()
+    return _RandomLog(random.Random(seed), with_versions=with_versions, with_segments=with_segments).records()
 
 
 def crowded_log(seed: int) -> list[PartitionRecord]:
@@ -113,8 +139,9 @@ def crowded_log(seed: int) -> list[PartitionRecord]:
 class _RandomLog:
     """A log while it is made: its contents, each with its timestamp."""
 
-    def __init__(self, chance: random.Random, *, with_versions: bool) -> None:
+    def __init__(self, chance: random.Random, *, with_versions: bool, with_segments: bool) -> None:
         self._chance = chance
+        self._with_segments = with_segments
         self._with_versions = with_versions
         self._has_wall_clock = chance.random() < 0.5
         self._users = [*(f"u{number}" for number in range(chance.choice((2, 5, 12)))), "anonymous:a1"]
@@ -140,7 +167,9 @@ class _RandomLog:
         chance = self._chance
         if not self._has_wall_clock:
             self._add(opening("feeder"))
-        self._add(_configuration(1, frozenset()))
+        elif self._with_segments:
+            self._add(opening("wall"))
+        self._add(_configuration(1, frozenset(), self._segments()))
         for model in (segments_version, churn_version):
             if chance.random() < 0.8:
                 self._add(model(1))
@@ -212,11 +241,19 @@ class _RandomLog:
         if made < 0.7:
             return churn_version(self._version)
         if made < 0.85:
-            return _configuration(self._version, frozenset(chance.sample(list(_TRIGGERS), 3)))
+            return _configuration(self._version, frozenset(chance.sample(list(_TRIGGERS), 3)), self._segments())
         return Instruction(name=chance.choice(("pause", "resume")), argument="email")
 
+    def _segments(self) -> list[str]:
+        """Return the names of some segments, with those that they refer to."""
+        if not self._with_segments or self._chance.random() < 0.1:
+            return []
+        names = self._chance.sample(list(_SEGMENTS), self._chance.randrange(3, len(_SEGMENTS)))
+        return sorted({*names, "viewer", "silent", "buyer"})
 
-def _configuration(version: int, without: frozenset[str]) -> Use:
+
+def _configuration(version: int, without: frozenset[str], segments: Sequence[str] = ()) -> Use:
+    triggers = {**_TRIGGERS, **{name: ({"entered_segment": name}, "transactional") for name in segments[::2]}}
     rules = [
         {
             "name": name,
@@ -225,9 +262,11 @@ def _configuration(version: int, without: frozenset[str]) -> Use:
             "template": "broken" if name in _BROKEN else "seen",
             "channels": ["email", "sms"] if name == "clicked" else ["email"],
         }
-        for name, (when, category) in _TRIGGERS.items()
+        for name, (when, category) in triggers.items()
         if name not in without
     ]
     limits = {"quiet_hours": {"from": "22:00", "to": "08:00"}, "caps": [{"messages": 6, "within": "2d"}]}
+    if segments:
+        limits["segments"] = [{"name": name, "when": _SEGMENTS[name]} for name in segments]
     content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
     return Use(name="configuration", version=version, content=msgspec.Raw(content))

@@ -111,6 +111,20 @@ def test_a_log_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) ->
     assert any(topic == "events.rejected" for topic, _, _ in outputs)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_segments_by_rule_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    _, _, outputs = assert_equal_in_all_cuts(random_log(300 + seed, with_versions=True, with_segments=True))
+
+    entered = [value for topic, _, value in outputs if topic == "signals" and value and b"segment_entered" in value]
+    assert any(b'"clauses"' in value for value in entered)
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_segments_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    assert_equal_in_all_cuts(random_log(400 + seed, with_versions=True, with_segments=True))
+
+
 def test_the_queue_of_timers_does_not_grow_with_the_number_of_pieces() -> None:
     log = random_log(3, with_versions=False)
     users = {record.key for record in log if record.key is not None and record.key[:1] != b"\x00"}

@@ -1,0 +1,144 @@
+"""The part of the first pass that conditions need: what events and timers change in the clauses of a user.
+
+Only clauses on events, traits and consent are evaluated here, because they follow from the events alone. Each step that
+may change a segment leaves the segments to decide for the third pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+
+from models.conditions.leaf import Person
+from models.conditions.periods import NEVER
+from models.conditions.properties import event_key
+from models.conditions.recording import TruthRecord
+from models.conditions.steps import ClauseStep, ValueChange
+from models.events import Event
+from models.fold.conditions_in_use import ConditionsInUse
+from models.fold.live_user import LiveUser
+from models.fold.piece import Piece, Step
+from models.fold.user_values import FactValues, time_zone
+from models.profile import timers
+from models.profile.ledger import Timer
+from models.profile.state import Consent
+
+CLAUSES = "clauses"
+"""Name of the timer at which a clause of the user can change without an event."""
+ADOPT = "adopt"
+"""Name of the partition's timer at which a user without a step comes to new conditions."""
+
+
+def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
+    """Bring the user of a step to the conditions in use, before the step changes anything."""
+    user, facts = step.user, step.user.facts
+    if facts.conditions == conditions.number:
+        return
+    facts.conditions, user.has_changed = conditions.number, True
+    if not facts.events:  # the user is new, so there is nothing to bring
+        return
+    facts.known_since = facts.known_since or facts.first_seen or step.now
+    person = _person(piece, conditions, user)
+    step.adoption = conditions.evaluator.adopt(user.open_conditions(), step.now, person, has_scores=False)
+    step.user.has_steps = True
+    _set_timer(conditions, user, step.now, person)
+
+
+def observe(
+    piece: Piece, conditions: ConditionsInUse, step: Step, event: Event, consent: Mapping[str, Consent] | None
+) -> None:
+    """Add an event, which is folded into the facts already, to the clauses that it can change.
+
+    Parameters
+    ----------
+    piece, conditions, step
+        The piece, the conditions in use, and the step of the event.
+    event
+        The event.
+    consent
+        The user's consent before the event; ``None`` if no clause reads consent.
+    """
+    user, facts = step.user, step.user.facts
+    changed = [] if event.traits is None else [("trait", name) for name in conditions.traits_read(event.traits)]
+    if consent is not None and facts.consent is not consent:
+        changed += [("consent", f"marketing@{channel}") for channel in sorted({*consent, *facts.consent})]
+    if facts.known_since and not changed and event.traits is None and not _reads(conditions, event):
+        return
+    person, clauses, evaluator = _person(piece, conditions, user), user.open_conditions(), conditions.evaluator
+    found = evaluator.observe(clauses, event, step.now, person)
+    if changed:
+        found = _joined(found, evaluator.revalue(clauses, _changes(changed), step.now, person))
+    if event.traits is not None and conditions.program.zoned:
+        zone = time_zone(facts.traits, piece.versions.configuration)
+        if zone != person.zone:
+            found = _joined(found, evaluator.relocate(clauses, zone, step.now, person))
+    facts.known_since = clauses.state.known_since
+    _keep(step, found)
+    _set_timer(conditions, user, step.now, person)
+
+
+def withdraw(piece: Piece, conditions: ConditionsInUse, step: Step, channels: Iterable[str]) -> None:
+    """Apply the fact that consent was withdrawn by an event that is not folded as a whole."""
+    if conditions.reads_consent:
+        user = step.user
+        person, changed = _person(piece, conditions, user), [("consent", f"marketing@{one}") for one in channels]
+        found = conditions.evaluator.revalue(user.open_conditions(), _changes(changed), step.now, person)
+        _keep(step, found)
+
+
+def expire(piece: Piece, conditions: ConditionsInUse, step: Step, timer: Timer) -> None:
+    """Fire the timer of the clauses."""
+    user = step.user
+    person = _person(piece, conditions, user)
+    _keep(step, conditions.evaluator.expire_clauses(user.open_conditions(), timer.due, person))
+    _set_timer(conditions, user, timer.due, person)
+
+
+def _reads(conditions: ConditionsInUse, event: Event) -> bool:
+    return event_key(event) in conditions.program.by_event
+
+
+def _person(piece: Piece, conditions: ConditionsInUse, user: LiveUser) -> Person:
+    """Return what clauses read of a user in the first pass."""
+    person, configuration = user.person, piece.versions.configuration
+    if person is None:
+        zone = time_zone(user.facts.traits, configuration) if conditions.program.zoned else UTC
+        person = user.person = Person(user.name, FactValues(user.facts), zone, user.facts.known_since)
+    person.late_before = piece.now - configuration.events.order_within
+    return person
+
+
+def _changes(names: list[tuple[str, str]]) -> list[ValueChange]:
+    return [ValueChange(subject, name) for subject, name in names]  # type: ignore[arg-type]  # subjects by name
+
+
+def _joined(one: ClauseStep | None, other: ClauseStep | None) -> ClauseStep | None:
+    if one is None or other is None:
+        return one or other
+    one.changes += other.changes
+    one.dirty |= other.dirty
+    return one
+
+
+def _keep(step: Step, found: ClauseStep | None) -> None:
+    """Leave the segments to decide, and record which clauses have changed."""
+    if found is None:
+        return
+    step.clauses, user = found, step.user
+    user.has_steps = True
+    if found.changes:
+        if user.truths is None:
+            user.truths = TruthRecord()
+        user.truths.add(step.number, found.changes)
+
+
+def _set_timer(conditions: ConditionsInUse, user: LiveUser, at: int, person: Person) -> None:
+    due = conditions.evaluator.next_clause_due(user.open_conditions(), at, person)
+    known = next((timer.due for timer in user.ledger.timers if timer.name == CLAUSES), NEVER)
+    if due == known:
+        return
+    user.has_new_timers = True
+    if due == NEVER:
+        timers.cancel(user.customer, CLAUSES)
+    else:
+        timers.set_timer(user.customer, CLAUSES, due)

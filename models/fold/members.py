@@ -1,0 +1,172 @@
+"""The members of segments by rule, counted by partition: how many there are, who came last, and the moves of each day.
+
+A partition keeps one small record for each segment, which is written only when the segment changes. So the
+users need not be gone through to count them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from models.batch import Restored
+from models.units import DAY
+
+KEY = b"\x00members:"
+"""Beginning of the keys in ``profiles`` under which the members of the segments are stored; then the segment's name."""
+MAX_DAYS = 35
+"""Maximum number of days of which the moves are kept."""
+MAX_NEWEST = 20
+"""Maximum number of the users who came last that are kept."""
+
+
+class SegmentMove(NamedTuple):
+    """A user's move into a segment by rule, or out of it.
+
+    Attributes
+    ----------
+    segment
+        Name of the segment.
+    user
+        The user's id.
+    has_entered
+        Whether the user has entered it; otherwise the user has left it.
+    at
+        Time of the step, milliseconds.
+    is_silent
+        Whether the user only came to new conditions.
+    """
+
+    segment: str
+    user: str
+    has_entered: bool
+    at: int
+    is_silent: bool
+
+
+class DayMoves(msgspec.Struct, array_like=True, gc=False):
+    """The moves of one day in UTC.
+
+    Attributes
+    ----------
+    day
+        Days since the epoch.
+    entered, left
+        Number of users who have entered and left by a step of their own.
+    adopted
+        Number of users who were members when they came to new conditions, less those who were no longer.
+    """
+
+    day: int
+    entered: int = 0
+    left: int = 0
+    adopted: int = 0
+
+
+class Entrant(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A user who has entered, and the time, milliseconds."""
+
+    since: int
+    user: str
+
+
+class SegmentMembers(msgspec.Struct, array_like=True, gc=False):
+    """The members of one segment in one partition.
+
+    Attributes
+    ----------
+    number
+        Number of members.
+    days
+        Moves by day, oldest first, at most ``MAX_DAYS`` days.
+    newest
+        The members who came last, oldest first, at most ``MAX_NEWEST``.
+    """
+
+    number: int = 0
+    days: list[DayMoves] = []
+    newest: list[Entrant] = []
+
+    def move(self, one: SegmentMove) -> None:
+        """Count a move."""
+        sign, day = 1 if one.has_entered else -1, one.at // DAY
+        self.number += sign
+        if one.has_entered:
+            self.newest = [*self.newest[1 - MAX_NEWEST :], Entrant(one.at, one.user)]
+        else:
+            self.newest = [known for known in self.newest if known.user != one.user]
+        moves = next((known for known in reversed(self.days) if known.day == day), None)
+        if moves is None:
+            moves = DayMoves(day)
+            self.days = sorted([*self.days, moves], key=_day)[-MAX_DAYS:]
+        if one.is_silent:
+            moves.adopted += sign
+        elif one.has_entered:
+            moves.entered += 1
+        else:
+            moves.left += 1
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SegmentMembers).decode
+
+
+class MemberCounts:
+    """The members of all segments in one partition, with uncommitted changes.
+
+    Parameters
+    ----------
+    committed
+        The committed state; it is only read.
+    """
+
+    def __init__(self, committed: Restored) -> None:
+        self._committed = committed
+        self._known: dict[str, SegmentMembers] = {}
+        self._changed: dict[bytes, bytes | None] = {}
+
+    def __repr__(self) -> str:
+        """Show the number of segments read."""
+        return f"MemberCounts({len(self._known)} segments read)"
+
+    def of(self, segment: str) -> SegmentMembers:
+        """Return the members of a segment."""
+        found = self._known.get(segment)
+        if found is None:
+            content = self._committed.records.get(key_of(segment))
+            found = self._known[segment] = SegmentMembers() if content is None else _decode(content)
+        return found
+
+    def move(self, moves: Iterable[SegmentMove]) -> None:
+        """Count moves."""
+        changed = {}
+        for one in moves:
+            changed[one.segment] = self.of(one.segment)
+            changed[one.segment].move(one)
+        self._changed.update((key_of(name), _encode(members)) for name, members in changed.items())
+
+    def drop(self, segment: str) -> None:
+        """Forget a segment that is no longer in use."""
+        self._known[segment] = SegmentMembers()
+        self._changed[key_of(segment)] = None
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """Return the encoded members that have changed since the last call."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+
+def read_members(content: bytes | None) -> SegmentMembers:
+    """Decode the members of a segment in one partition; ``None`` stands for none."""
+    return SegmentMembers() if content is None else _decode(content)
+
+
+def key_of(segment: str) -> bytes:
+    """Return the key of the record of a segment's members."""
+    return KEY + segment.encode()
+
+
+def _day(moves: DayMoves) -> int:
+    return moves.day

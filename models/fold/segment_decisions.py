@@ -1,0 +1,192 @@
+"""The segments by rule in the third pass: a step decides the segments that it may have changed.
+
+The first pass has folded the whole piece already. So a decision reads the truths that the first pass has recorded, and
+sees the clauses as they were after its step. Scores are those of the step.
+"""
+
+from __future__ import annotations
+
+from models.conditions.evaluator import Evaluator
+from models.conditions.leaf import Person
+from models.conditions.periods import ALWAYS
+from models.conditions.program import ConditionProgram, NumberIndex
+from models.conditions.recording import RecordedView, TruthRecord
+from models.conditions.steps import ClauseStep, Move, ValueChange
+from models.conditions.user_state import UserConditions
+from models.conditions.writing import canonical
+from models.fold.clause_steps import CLAUSES
+from models.fold.conditions_in_use import ConditionsInUse
+from models.fold.decision_timers import DecisionTimers
+from models.fold.live_user import WAITS, LiveUser
+from models.fold.members import SegmentMove
+from models.fold.piece import Piece, Step
+from models.fold.scores import PieceScores
+from models.fold.user_values import DecisionValues, churn_names, time_zone
+from models.profile.ledger import NEVER
+from models.profile.signals import Signal
+
+_NO_TRUTHS = TruthRecord()
+
+
+class SegmentDecisions:
+    """The decisions of one piece about segments by rule.
+
+    Parameters
+    ----------
+    piece, scores
+        What the first two passes have left.
+    conditions
+        The conditions in use.
+    names
+        Names of the learned segments by number.
+    timers
+        The timers that decisions set.
+    """
+
+    def __init__(
+        self,
+        piece: Piece,
+        scores: PieceScores,
+        conditions: ConditionsInUse,
+        names: tuple[str, ...],
+        timers: DecisionTimers,
+    ) -> None:
+        self._piece = piece
+        self._scores = scores
+        self._conditions = conditions
+        self._program: ConditionProgram = conditions.program
+        self._evaluator: Evaluator = conditions.evaluator
+        self._names = names
+        self._timers = timers
+        self._left: dict[int, str | None] = {}
+        self._risks: list[NumberIndex] = []
+        configuration = piece.versions.configuration
+        for name in churn_names(configuration):
+            if (index := self._program.numbers.get(("score", name))) is not None:
+                self._risks.append(index)
+        self._others = any(("score", name) in self._program.by_value for name in churn_names(configuration))
+
+    def __repr__(self) -> str:
+        """Show the conditions."""
+        return f"SegmentDecisions({self._conditions!r})"
+
+    def may_change(self, step: Step) -> bool:
+        """Return whether the scores of a step may change a segment, before the ledger has the newest results."""
+        user, before, scores, has_moved = step.user, step.before, self._scores, False
+        if scores.segments is not None and self._conditions.reads_learned:
+            known = user.ledger.segment if before < 0 else self._names[scores.segments[before]]
+            if known != self._names[scores.segments[step.row]]:
+                self._left[step.number] = known
+                has_moved = True
+        if has_moved or scores.risks is None or not user.facts.identified or not (self._risks or self._others):
+            return has_moved
+        known_risk, risk = user.ledger.risk if before < 0 else scores.risks[before], scores.risks[step.row]
+        if known_risk is None or self._others:
+            return True
+        return any(index.between(known_risk, risk) for index in self._risks)
+
+    # --- decisions -------------------------------------------------------------------------------------------------
+
+    def adopt(self, step: Step) -> None:
+        """Decide all segments silently, because the user comes to new conditions before the step."""
+        assert step.adoption is not None
+        user = step.user
+        if self._conditions.reads_learned and not user.ledger.segment_since and user.ledger.segment is not None:
+            user.ledger.segment_since = step.now
+        person, found = self._person(step, step.number - 1), step.adoption
+        changes = [ValueChange(*name) for name in self._conditions.decided_names]
+        if changes:
+            self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
+        for move in self._decide(step, found, step.now, step.number - 1, person):
+            self._count(user, move, is_silent=True)
+
+    def decide(self, step: Step) -> list[Signal]:
+        """Decide the segments that a step may have changed, and return the signals."""
+        user, at = step.user, self._time_of(step)
+        found, person = step.clauses or ClauseStep(), self._person(step, step.number)
+        if step.has_crossed:
+            self._follow_scores(step, found, person)
+        if step.timer is not None:  # a membership may have lasted for a duration at the same time
+            self._add_waits(user, found, at, person)
+        moves = self._decide(step, found, at, step.number, person)
+        for move in moves:
+            self._count(user, move, is_silent=False)
+        return [self._signal(step, move) for move in moves]
+
+    def wait(self, step: Step, due: int) -> list[Signal]:
+        """Decide the segments whose condition on the duration of a membership may hold now, and return the signals."""
+        user, found, person = step.user, ClauseStep(), self._person(step, step.number)
+        self._add_waits(user, found, due, person)
+        moves = self._decide(step, found, due, step.number, person)
+        for move in moves:
+            self._count(user, move, is_silent=False)
+        return [self._signal(step, move) for move in moves]
+
+    def _add_waits(self, user: LiveUser, found: ClauseStep, due: int, person: Person) -> None:
+        if self._program.waits:
+            waited = self._evaluator.expire_waits(user.open_conditions(), due, person)
+            if waited is not None:
+                found.dirty |= waited.dirty
+
+    def _follow_scores(self, step: Step, found: ClauseStep, person: Person) -> None:
+        """Add the segments that read scores or learned segments to those that are decided."""
+        user = step.user
+        if step.number in self._left:
+            user.ledger.segment_since = step.now
+            for name in (self._left[step.number], user.ledger.segment):
+                found.dirty.update(self._program.by_learned.get(name or "", ()))
+        changes = [ValueChange("score", name) for name in churn_names(self._piece.versions.configuration)]
+        other = self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
+        if other is not None:
+            found.dirty |= other.dirty
+
+    def _decide(self, step: Step, found: ClauseStep, at: int, number: int, person: Person) -> list[Move]:
+        user, piece = step.user, self._piece
+        conditions: UserConditions = user.open_conditions()
+        due = next((timer.due for timer in user.ledger.timers if timer.name == CLAUSES), NEVER)
+        last = user.person or person
+        view = RecordedView(self._program, conditions, person, at)
+        view.read(user.truths or _NO_TRUTHS, number, min(piece.now, due - 1), last)
+        moves = self._evaluator.decide_by(conditions, found, at, view)
+        if moves:
+            user.has_changed = True
+        if self._program.waits:
+            self._timers.set(user, WAITS, self._evaluator.next_wait_due(conditions, at, person), step.number)
+        return moves
+
+    def _time_of(self, step: Step) -> int:
+        """Return the time at which a step decides: of the timer of the clauses, or the partition's clock."""
+        return step.timer.due if step.timer is not None and step.timer.name == CLAUSES else step.now
+
+    def _person(self, step: Step, number: int) -> Person:
+        """Return what clauses read of the user after the step of a number."""
+        user, configuration = step.user, self._piece.versions.configuration
+        facts = user.view_at(number)
+        values = DecisionValues(facts, user.ledger, configuration)
+        if not self._program.zoned:
+            return Person(user.name, values)
+        return Person(user.name, values, time_zone(facts.traits, configuration))
+
+    def _count(self, user: LiveUser, move: Move, *, is_silent: bool) -> None:
+        self._piece.moves.append(SegmentMove(move.segment, user.name, move.has_entered, move.at, is_silent))
+        self._piece.outputs.count("segment_moves", move.segment, "entered" if move.has_entered else "left")
+
+    def _signal(self, step: Step, move: Move) -> Signal:
+        program = self._program
+        return Signal(
+            kind="segment_entered" if move.has_entered else "segment_left",
+            user=step.user.name,
+            at=move.at if step.timer is not None else step.at,
+            cause=step.cause,
+            name=move.segment,
+            clauses=tuple(canonical(program.leaves[key].clause).decode() for key in move.clauses),
+            covered_from=_covered_from(program, move.segment),
+        )
+
+
+def _covered_from(program: ConditionProgram, segment: str) -> int:
+    """Return the time from which all clauses of a segment have seen all events; 0 if they have seen all there were."""
+    one = next(one for one in program.segments if one.name == segment)
+    return max(
+        (program.leaves[key].covered_from for key in one.leaves if program.leaves[key].covered_from > ALWAYS), default=0
+    )
