@@ -51,8 +51,8 @@ def _explained(message: str, mapping: Mapping[str, Any], form: type) -> InvalidC
     kind = None if at.form is None else _plain(inspect.type_info(at.form))
     unknown = _UNKNOWN.search(what)
     if unknown:
-        fields = ", ".join(field.encode_name for field in kind.fields) if isinstance(kind, inspect.StructType) else ""
-        return InvalidConfiguration(f"{where}.{unknown[1]}".lstrip("."), unknown[1], f"one of {fields}")
+        allowed = f"one of {', '.join(_fields(kind))}"
+        return InvalidConfiguration(f"{where}.{unknown[1]}".lstrip("."), unknown[1], allowed)
     if what.startswith("Object missing required field"):
         missing = what.removeprefix("Object missing required field ")
         return InvalidConfiguration(where, sorted(found) if isinstance(found, Mapping) else found, f"with {missing}")
@@ -159,12 +159,21 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _either(kind: inspect.UnionType) -> str:
-    """Describe the values that a union of scalars and lists allows."""
+    """Describe the values that a union of scalars, lists and structs allows."""
     named = (
         ("a text", inspect.StrType),
         ("a number", inspect.IntType | inspect.FloatType),
         ("true or false", inspect.BoolType),
         ("a list of these", inspect.ListType),
     )
-    words = [word for word, form in named if any(isinstance(each, form) for each in kind.types)]
+    words = [_described(each) for each in kind.types if isinstance(each, inspect.Metadata)]
+    words += [word for word, form in named if any(isinstance(each, form) for each in kind.types)]
+    words += [_described(each) for each in kind.types if isinstance(each, inspect.StructType)]
     return ", or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _fields(kind: inspect.Type | None) -> list[str]:
+    """List the fields of a struct, or of the structs in a union."""
+    if isinstance(kind, inspect.UnionType):
+        return [name for each in kind.types for name in _fields(each)]
+    return [field.encode_name for field in kind.fields] if isinstance(kind, inspect.StructType) else []

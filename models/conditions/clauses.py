@@ -17,6 +17,7 @@ Unit: TypeAlias = Literal["day", "week", "month"]
 WindowKind: TypeAlias = Literal["rolling", "calendar", "since", "entry", "ever"]
 MeasureKind: TypeAlias = Literal["times", "sum", "average", "largest", "smallest", "distinct", "last", "first"]
 Subject: TypeAlias = Literal["trait", "feature", "score", "lifecycle", "consent", "mark"]
+GapKind: TypeAlias = Literal["median", "p75", "p90"]
 SUBJECTS: tuple[Subject, ...] = ("trait", "feature", "score", "lifecycle", "consent", "mark")
 
 
@@ -66,6 +67,21 @@ Where: TypeAlias = tuple[tuple[str, ValueComparison], ...]
 """Comparisons of the properties of an event, sorted by their names."""
 
 
+class GapLength(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A duration in gaps between purchases, see :mod:`models.conditions.gaps`.
+
+    Attributes
+    ----------
+    tenths
+        Number of tenths of a gap.
+    of
+        The gap that is meant: the population's ``median``, or its quantile ``p75`` or ``p90``.
+    """
+
+    tenths: int
+    of: GapKind = "median"
+
+
 class EventWindow(msgspec.Struct, frozen=True, omit_defaults=True):
     """The time in which events count.
 
@@ -79,12 +95,16 @@ class EventWindow(msgspec.Struct, frozen=True, omit_defaults=True):
         For ``calendar``: ``day``, ``week`` (from Monday) or ``month``.
     since
         For ``since``: milliseconds since the epoch.
+    gaps
+        For ``rolling``: the length in gaps between purchases, if it was written so. Then ``length`` is 0 until the
+        program resolves it.
     """
 
     kind: WindowKind
     length: int = 0
     unit: Unit | None = None
     since: int = 0
+    gaps: GapLength | None = None
 
 
 class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,11 +144,23 @@ class EventClause(_Clause, frozen=True, tag="event"):
 
 
 class AbsentClause(_Clause, frozen=True, tag="absent"):
-    """The absence of an event for a duration, since the later of the last one and the user's first event."""
+    """The absence of an event for a duration, since the later of the last one and the user's first event.
+
+    Attributes
+    ----------
+    event, where
+        The events.
+    duration
+        Milliseconds.
+    gaps
+        The duration in gaps between purchases, if it was written so. Then ``duration`` is 0 until the program resolves
+        it.
+    """
 
     event: str
     duration: int
     where: Where = ()
+    gaps: GapLength | None = None
 
 
 class SequenceStep(msgspec.Struct, frozen=True, omit_defaults=True):

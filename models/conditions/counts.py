@@ -11,7 +11,7 @@ from models.conditions.entries import Series
 from models.conditions.leaf import LeafReading, Occurrence, Person, WindowEvaluator
 from models.conditions.matching import event_test
 from models.conditions.merging import merge
-from models.conditions.periods import NEVER
+from models.conditions.periods import ALWAYS, NEVER
 from models.conditions.truth import Truth
 
 
@@ -25,6 +25,7 @@ class TimesEvaluator(WindowEvaluator):
         self.low, self.high = self.bounds.low, self.bounds.high
         self.keep = kept(self.bounds)
         self._fits = event_test(clause.where)
+        self._has_gaps = clause.window.gaps is not None
 
     def truth(self, entry: Series | None, at: int, person: Person) -> Truth:
         """Compare the number of events in the window."""
@@ -38,7 +39,7 @@ class TimesEvaluator(WindowEvaluator):
         """Add an event."""
         if self._fits is not None and not self._fits(occurrence.event):
             return None
-        until = self.too_old(now, person)
+        until = self._too_old(now, person)
         if occurrence.at <= until:
             return None
         found = Series() if entry is None else entry
@@ -49,8 +50,12 @@ class TimesEvaluator(WindowEvaluator):
 
     def forget(self, entry: Series, now: int, person: Person) -> Series | None:
         """Remove events that have left the window."""
-        entry.forget(self.too_old(now, person))
+        entry.forget(self._too_old(now, person))
         return entry if entry.times else None
+
+    def _too_old(self, now: int, person: Person) -> int:
+        """Return a time such that older events never count again; a window in gaps may become longer."""
+        return ALWAYS if self._has_gaps else self.too_old(now, person)
 
     def instants(self, entry: Series | None, at: int, person: Person) -> Iterator[int]:
         """Yield when events leave the window."""

@@ -20,7 +20,6 @@ from models.conditions.entries import Held
 from models.conditions.leaf import LeafEvaluator, Occurrence, Person, is_timed
 from models.conditions.periods import NEVER
 from models.conditions.program import ConditionProgram
-from models.conditions.properties import event_key
 from models.conditions.steps import ClauseStep, Move, ValueChange
 from models.conditions.truth import Truth
 from models.conditions.user_state import UserConditions
@@ -113,10 +112,11 @@ class Evaluator:
             state.known_since = max(at, 1)
             step = ClauseStep()
             step.dirty.update(self.program.fresh)
-        leaves = self.program.by_event.get(event_key(event))
+            step.watched.update(self.program.watched_fresh)
+        leaves = self.program.reading(event)
         person.known_since = state.known_since
         if leaves is None:
-            return step if step is not None and step.dirty else None
+            return step or None
         occurrence = Occurrence(event, at)
         if step is None:
             step = ClauseStep()
@@ -129,13 +129,13 @@ class Evaluator:
                 step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
         if state.weight > MAX_STATE_BYTES:
             self._shrink(user, step, now, person)
-        return step if step.dirty else None
+        return step or None
 
     def expire(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
         """Fire both timers of the user at their due time; return ``None`` if there is nothing to decide."""
         step, waited = self.expire_clauses(user, due, person), self.expire_waits(user, due, person)
         if step is not None and waited is not None:
-            step.dirty |= waited.dirty
+            step.merge(waited)
         return step or waited
 
     def expire_clauses(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
@@ -156,7 +156,7 @@ class Evaluator:
                 is_waiting = entry is not None or is_timed(leaf.clause)
                 user.put(leaf, entry, leaf.next_change(entry, due, person) if is_waiting else NEVER)
             step.change(self.program, key, before, after)
-        return step if step.dirty else None
+        return step or None
 
     def expire_waits(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
         """Fire the user's timer of memberships for a duration; return ``None`` if there is nothing to decide."""
@@ -165,7 +165,7 @@ class Evaluator:
             since = self._since(user, person, wait.segment, wait.name)
             if since is not None and since + wait.duration == due:
                 step.dirty.update(wait.dependents)
-        return step if step.dirty else None
+        return step or None
 
     def revalue(
         self, user: UserConditions, changed: Iterable[ValueChange], now: int, person: Person
@@ -177,7 +177,7 @@ class Evaluator:
             name = (change.subject, change.name)
             for leaf in program.by_value.get(name, ()):
                 self._revalue(user, leaf, now, person)
-                step.dirty.update(program.by_leaf[leaf.key])
+                step.touch(program, leaf.key)
             numbers = program.numbers.get(name)
             if numbers is None:
                 continue
@@ -185,8 +185,8 @@ class Evaluator:
             is_known = _is_number(previous) and _is_number(present)
             for leaf in numbers.between(previous, present) if is_known else numbers.leaves:
                 self._revalue(user, leaf, now, person)
-                step.dirty.update(program.by_leaf[leaf.key])
-        return step if step.dirty else None
+                step.touch(program, leaf.key)
+        return step or None
 
     def relocate(self, user: UserConditions, zone: tzinfo, now: int, person: Person) -> ClauseStep | None:
         """Move the user from the previous time zone to this one; return ``None`` if there is nothing to decide."""
@@ -195,7 +195,7 @@ class Evaluator:
         for leaf in self.program.zoned:
             if is_timed(leaf.clause):
                 self._revalue(user, leaf, now, person)
-                step.dirty.update(self.program.by_leaf[leaf.key])
+                step.touch(self.program, leaf.key)
                 continue
             entry = user.entry(leaf)
             person.zone = previous
@@ -204,10 +204,10 @@ class Evaluator:
             step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
             if entry is not None:
                 user.put(leaf, entry, leaf.next_change(entry, now, person))
-        return step if step.dirty else None
+        return step or None
 
     def adopt(self, user: UserConditions, now: int, person: Person, *, has_scores: bool = True) -> ClauseStep:
-        """Bring a user to the program, which is new; all segments have to be decided.
+        """Bring a user to the program, which is new; all segments and watched conditions have to be decided.
 
         Without scores and features, marks of hysteresis stay as they are, and :meth:`revalue` has to follow.
         """
@@ -227,6 +227,7 @@ class Evaluator:
             del since[key]
         user.weigh(program.leaves.values())
         step.dirty.update(range(len(program.segments)))
+        step.watched.update(range(len(program.watched)))
         return step
 
     def _revalue(self, user: UserConditions, leaf: LeafEvaluator, now: int, person: Person) -> None:

@@ -42,6 +42,26 @@ def predicate(comparison: ValueComparison) -> Predicate:
     return lambda value: all(test(value) for test in tests)
 
 
+def example_of(comparison: ValueComparison) -> Any:
+    """Return a value that meets a comparison, for previews. Of several operators, it may meet only the first one.
+
+    Examples
+    --------
+    >>> example_of(ValueComparison(at_least=3)), example_of(ValueComparison(less_than=3)), example_of(ValueComparison())
+    (3, 2, True)
+    """
+    if comparison.among:
+        return comparison.among[0]
+    numbers = (
+        comparison.at_least,
+        comparison.at_most,
+        None if comparison.more_than is None else comparison.more_than + 1,
+        None if comparison.less_than is None else comparison.less_than - 1,
+    )
+    examples = (*numbers, comparison.starts_with, comparison.contains)
+    return next((value for value in examples if value is not None), True)
+
+
 def event_test(where: Where) -> EventTest | None:
     """Return a predicate over events; ``None`` if every event fits. References to other events are not tested."""
     tests: list[EventTest] = []

@@ -7,6 +7,7 @@ from typing import Any
 from models.conditions import periods
 from models.conditions.amounts import Bounds, micros_of
 from models.conditions.clauses import EventWindow, Measure, MeasureKind
+from models.conditions.gaps import gap_length
 from models.conditions.properties import LINE, LINE_NAMES, MONEY
 from models.conditions.schema import MAX_COUNT, CalendarWindow, WrittenEvent
 from models.durations import milliseconds
@@ -111,4 +112,10 @@ def window(form: WrittenEvent, path: str) -> EventWindow:
     if isinstance(within, CalendarWindow):
         return EventWindow("calendar", unit=within.calendar)
     assert within is not None
+    gaps = gap_length(within)
+    if gaps is not None:
+        kind = next((one for one in _KINDS if getattr(form, one) is not None), "times")
+        if kind != "times":
+            raise InvalidConfiguration(f"{path}.within", within, f"a duration such as 7d: gaps are not for {kind}")
+        return EventWindow("rolling", gaps=gaps)
     return EventWindow("ever") if within == "ever" else EventWindow("rolling", milliseconds(within))

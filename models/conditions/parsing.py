@@ -24,6 +24,7 @@ from models.conditions.clauses import (
     SequenceStep,
     ValueClause,
 )
+from models.conditions.gaps import gap_length
 from models.conditions.ordering import in_order
 from models.conditions.schema import (
     FORMS,
@@ -181,7 +182,8 @@ def _leaf(form: Any, path: str) -> Condition:
             )
         case WrittenAbsent():
             where = comparing.where(form.where, f"{path}.where")
-            return AbsentClause(form.absent, milliseconds(form.duration), where)
+            gaps = gap_length(form.duration)
+            return AbsentClause(form.absent, 0 if gaps is not None else milliseconds(form.duration), where, gaps)
         case WrittenSequence():
             return _sequence(form, path)
         case WrittenSegment():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from models.conditions.ages import AbsentEvaluator
 from models.conditions.clauses import (
@@ -18,31 +19,20 @@ from models.conditions.clauses import (
     ValueClause,
     ValueComparison,
 )
+from models.conditions.gaps import DEFAULT_SCALE, GapScale, resolved
 from models.conditions.leaf import LeafEvaluator, NoValues, Person, WindowEvaluator
 from models.conditions.leaves import evaluator_of
-from models.conditions.ordering import in_order
+from models.conditions.ordering import in_order, references
 from models.conditions.periods import ALWAYS, NEVER, period
+from models.conditions.properties import CUSTOM, event_key
 from models.conditions.truth import Truth, all_of, any_of, negated
+from models.conditions.truth_view import Test
 from models.conditions.values import BucketEvaluator
 from models.conditions.writing import canonical, digest
+from models.errors import InvalidConfiguration
+from models.events import Event
 
 ValueName = tuple[Subject, str]
-
-
-class TruthView(Protocol):
-    """The truths of clauses and segments for one user at one instant."""
-
-    def leaf(self, leaf: LeafEvaluator) -> Truth:
-        """Return the truth of a clause."""
-
-    def segment(self, index: int, duration: int) -> Truth:
-        """Return whether the user is in a segment of the program, for at least a duration."""
-
-    def learned(self, name: str, duration: int) -> Truth:
-        """Return whether the user is in a segment that a model has learned, for at least a duration."""
-
-
-Test = Callable[[TruthView], Truth]
 
 
 class SegmentProgram:
@@ -78,6 +68,28 @@ class SegmentProgram:
     def __repr__(self) -> str:
         """Name the segment."""
         return f"SegmentProgram({self.name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedCondition:
+    """A condition whose truth something else asks for, such as a move of the lifecycle. It has no members.
+
+    Attributes
+    ----------
+    index
+        Place in the program.
+    condition
+        The condition; it has no segment in it.
+    test
+        The condition as a function.
+    leaves
+        Numbers of the clauses in it.
+    """
+
+    index: int
+    condition: Condition
+    test: Test
+    leaves: frozenset[int]
 
 
 class Wait(NamedTuple):
@@ -123,6 +135,10 @@ class ConditionProgram:
     covered_from
         Time after which a clause has seen every event, by the number of the clause, milliseconds. A clause that is
         missing here has seen all events.
+    watched
+        Conditions without segments in them, whose truth something else asks for.
+    scale
+        Lengths of the gaps between purchases.
 
     Attributes
     ----------
@@ -130,10 +146,14 @@ class ConditionProgram:
         Clauses by their numbers.
     segments
         Segments by rule; each comes after those that it refers to.
+    watched
+        The watched conditions.
     by_event
         Clauses by the name of the event that they read.
     by_leaf
         Indexes of segments by the number of a clause.
+    watched_by_leaf
+        Indexes of watched conditions by the number of a clause.
     by_value, numbers
         Clauses by the value that they read; those that only compare a number are in ``numbers``.
     by_learned
@@ -144,21 +164,33 @@ class ConditionProgram:
         Conditions ``segment: ... for: ...``.
     fresh
         Indexes of the segments that may be true for a user at the first event.
+    watched_fresh
+        Indexes of the watched conditions that may be true then.
     ages
         Ages of a user at which clauses without an entry may change, ascending, milliseconds.
     """
 
-    def __init__(self, segments: Sequence[SegmentRule] = (), covered_from: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        segments: Sequence[SegmentRule] = (),
+        covered_from: Mapping[int, int] | None = None,
+        watched: Sequence[Condition] = (),
+        scale: GapScale = DEFAULT_SCALE,
+    ) -> None:
         self.leaves: dict[int, LeafEvaluator] = {}
         self.segments: list[SegmentProgram] = []
         self._covered_from = covered_from or {}
+        self._scale = scale
         self._index: dict[str, int] = {}
         self._learned: dict[str, set[int]] = {}
         self._waits: dict[tuple[int, str, int], set[int]] = {}
         for rule in in_order(segments):
             self._add(rule)
+        self.watched = tuple(self._watch(index, condition) for index, condition in enumerate(watched))
         self.by_event = self._by_event()
-        self.by_leaf = self._by_leaf()
+        self._custom = self.by_event.get(CUSTOM)
+        self.by_leaf = self._by_leaf(self.segments)
+        self.watched_by_leaf = self._by_leaf(self.watched)
         self.by_learned = {name: tuple(sorted(of)) for name, of in self._learned.items()}
         self.by_value: dict[ValueName, tuple[LeafEvaluator, ...]] = {}
         self.numbers: dict[ValueName, NumberIndex] = {}
@@ -179,10 +211,18 @@ class ConditionProgram:
         for one in self.segments:
             unknown.add(one)
         self.fresh = tuple(unknown.possible)
+        self.watched_fresh = tuple(one.index for one in self.watched if one.test(unknown) is not False)
 
     def __repr__(self) -> str:
         """Show the amounts."""
         return f"ConditionProgram({len(self.segments)} segments, {len(self.leaves)} clauses)"
+
+    def reading(self, event: Event) -> tuple[LeafEvaluator, ...] | None:
+        """Return the clauses that read an event; ``None`` if there are none."""
+        found, custom = self.by_event.get(event_key(event)), self._custom
+        if event.type != CUSTOM or custom is None:
+            return found
+        return custom if found is None else tuple(dict.fromkeys((*found, *custom)))
 
     # --- what changes by itself ------------------------------------------------------------------------------------
 
@@ -224,6 +264,12 @@ class ConditionProgram:
         self.segments.append(SegmentProgram(index, rule, test, frozenset(leaves)))
         self._index[rule.name] = index
 
+    def _watch(self, index: int, condition: Condition) -> WatchedCondition:
+        if references(condition):
+            raise InvalidConfiguration("", sorted(references(condition)), "a condition without segments in it")
+        leaves = set[int]()
+        return WatchedCondition(index, condition, self._compile(condition, -1, leaves), frozenset(leaves))
+
     def _compile(self, condition: Condition, index: int, leaves: set[int]) -> Test:
         match condition:
             case AllOf(of) | AnyOf(of) | NoneOf(of):
@@ -248,7 +294,7 @@ class ConditionProgram:
     def _leaf(self, clause: Condition) -> LeafEvaluator:
         key = digest(canonical(clause))
         if key not in self.leaves:
-            self.leaves[key] = evaluator_of(key, clause, self._covered_from.get(key, ALWAYS))
+            self.leaves[key] = evaluator_of(key, resolved(clause, self._scale), self._covered_from.get(key, ALWAYS))
         return self.leaves[key]
 
     def _by_event(self) -> dict[str, tuple[LeafEvaluator, ...]]:
@@ -258,11 +304,11 @@ class ConditionProgram:
                 found.setdefault(name, []).append(leaf)
         return {name: tuple(leaves) for name, leaves in found.items()}
 
-    def _by_leaf(self) -> dict[int, tuple[int, ...]]:
-        found: dict[int, list[int]] = {}
-        for segment in self.segments:
-            for key in segment.leaves:
-                found.setdefault(key, []).append(segment.index)
+    def _by_leaf(self, conditions: Iterable[SegmentProgram | WatchedCondition]) -> dict[int, tuple[int, ...]]:
+        found: dict[int, list[int]] = {key: [] for key in self.leaves}
+        for condition in conditions:
+            for key in condition.leaves:
+                found[key].append(condition.index)
         return {key: tuple(indexes) for key, indexes in found.items()}
 
     def _index_values(self) -> None:

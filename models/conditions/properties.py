@@ -17,6 +17,9 @@ MONEY = frozenset({"amount", "price", "line.amount", "line.price"})
 MAX_KEY = 32
 """Maximum length of a value that is stored as it is, characters; of a longer one, a digest is stored."""
 
+CUSTOM = "custom"
+"""Type of the events that have names of their own; as the name in a condition, it means all of them."""
+
 _FIELDS = frozenset(
     {"item", "category", "quantity", "order", "rating", "text", "name", "channel", "message", "reason", "origin"}
 )
@@ -25,7 +28,12 @@ _ORDERS = frozenset({"purchase", "refund"})
 
 def event_key(event: Event) -> str:
     """Return the name by which conditions name an event: the name of a custom event, the type of any other one."""
-    return event.name or "" if event.type == "custom" else event.type
+    return event.name or "" if event.type == CUSTOM else event.type
+
+
+def is_named(event: Event, name: str) -> bool:
+    """Return whether a condition's name means an event; the type ``custom`` means every custom event."""
+    return event_key(event) == name or (name == CUSTOM and event.type == CUSTOM)
 
 
 def value_of(event: Event, name: str) -> Any:
@@ -48,6 +56,11 @@ def value_of(event: Event, name: str) -> Any:
         found = getattr(event, name)
         return None if name == "quantity" and event.item is None else found
     return None
+
+
+def is_stated(name: str) -> bool:
+    """Return whether only the sender's properties can have a value of that name, and not a field of the event."""
+    return name not in _FIELDS and name not in MONEY and "." not in name
 
 
 def line_value(line: OrderLine, name: str) -> Any:

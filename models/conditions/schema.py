@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from models import durations
+from models.conditions import gaps
 from models.conditions.clauses import Scalar
 
 MAX_COUNT = 1000
@@ -24,6 +25,10 @@ MAX_DEPTH = 20
 """Maximum depth of conditions within conditions."""
 
 Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
+Span = Annotated[
+    str,
+    Meta(pattern=f"({durations.PATTERN})|({gaps.PATTERN})", description=f"{durations.ALLOWED}; or {gaps.ALLOWED}"),
+]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Number: TypeAlias = int | float
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT, description=f"a whole number from 0 to {MAX_COUNT:,}")]
@@ -99,7 +104,13 @@ class CalendarWindow(_Written, frozen=True, kw_only=True):
 
 
 Within: TypeAlias = (
-    Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}(s|m|h|d|w)|ever)$", description="a duration such as 7d, or `ever`")]
+    Annotated[
+        str,
+        Meta(
+            pattern=rf"({durations.PATTERN})|({gaps.PATTERN})|(^ever$)",
+            description="a duration such as 7d or 2 gaps, or `ever`",
+        ),
+    ]
     | CalendarWindow
 )
 
@@ -154,7 +165,7 @@ class WrittenAbsent(_Written, frozen=True, kw_only=True, rename={"duration": "fo
     """No such event for a duration, counted from the later of the last one and the user's first event."""
 
     absent: Text
-    duration: Duration
+    duration: Span
     where: Wherever | None = None
 
 

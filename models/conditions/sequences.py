@@ -16,7 +16,7 @@ from models.conditions.entries import Partial, Seen, Track
 from models.conditions.leaf import LeafEvaluator, LeafReading, Occurrence, Person
 from models.conditions.matching import EventTest, event_test
 from models.conditions.periods import ALWAYS
-from models.conditions.properties import MAX_KEY, event_key, key_of, value_of
+from models.conditions.properties import MAX_KEY, is_named, key_of, value_of
 from models.conditions.truth import Truth
 from models.events import Event
 
@@ -47,7 +47,7 @@ class SequenceEvaluator(LeafEvaluator):
     def observe(self, entry: Track | None, occurrence: Occurrence, now: int, person: Person) -> Track | None:
         """Add an event that fits a step, or that must not happen."""
         event, at = occurrence.event, occurrence.at
-        fits, ends = self._fitting(event), event_key(event) in self._without
+        fits, ends = self._fitting(event), any(is_named(event, name) for name in self._without)
         if not fits and not ends:
             return None
         if at <= now - 2 * self.within:
@@ -63,9 +63,9 @@ class SequenceEvaluator(LeafEvaluator):
         return found
 
     def _fitting(self, event: Event) -> int:
-        name, fits = event_key(event), 0
+        fits = 0
         for i, step in enumerate(self.steps):
-            if step.event == name:
+            if is_named(event, step.event):
                 test: EventTest | None = self._tests[i]
                 if test is None or test(event):
                     fits |= 1 << i

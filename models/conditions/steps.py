@@ -74,20 +74,38 @@ class ClauseStep:
         The clauses whose truth has changed.
     dirty
         Indexes of the segments that have to be decided.
+    watched
+        Indexes of the watched conditions whose truth may have changed.
     """
 
-    __slots__ = ("changes", "dirty")
+    __slots__ = ("changes", "dirty", "watched")
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.dirty: set[int] = set()
+        self.watched: set[int] = set()
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to decide."""
+        return bool(self.dirty or self.watched)
 
     def __repr__(self) -> str:
         """Show the amounts."""
-        return f"ClauseStep({len(self.changes)} changes, {len(self.dirty)} segments)"
+        return f"ClauseStep({len(self.changes)} changes, {len(self.dirty)} segments, {len(self.watched)} watched)"
 
     def change(self, program: ConditionProgram, key: int, before: Truth, after: Truth) -> None:
         """Record the truth of a clause before and after the step."""
         if before is not after:
             self.changes.append(Change(key, before, after))
-            self.dirty.update(program.by_leaf[key])
+            self.touch(program, key)
+
+    def touch(self, program: ConditionProgram, key: int) -> None:
+        """Record that the truth of a clause may have changed."""
+        self.dirty.update(program.by_leaf[key])
+        self.watched.update(program.watched_by_leaf[key])
+
+    def merge(self, other: ClauseStep) -> None:
+        """Add the results of another part of the same step."""
+        self.changes += other.changes
+        self.dirty |= other.dirty
+        self.watched |= other.watched

@@ -26,6 +26,7 @@ from models.conditions.clauses import (
     ValueComparison,
     Where,
 )
+from models.conditions.gaps import written_gaps
 from models.units import SECOND
 
 Plain = dict[str, Any]
@@ -84,7 +85,8 @@ def plain(condition: Condition) -> Plain:
                 **({} if condition.measure.kind in ("last", "first") else _window(condition.window)),
             }
         case AbsentClause(event, duration, where):
-            return {"absent": event, **_where(where), "for": written_duration(duration)}
+            length = written_duration(duration) if condition.gaps is None else written_gaps(condition.gaps)
+            return {"absent": event, **_where(where), "for": length}
         case SequenceClause():
             return _sequence(condition)
         case ValueClause():
@@ -168,7 +170,7 @@ def _bounds(bounds: Bounds, written: Any) -> Plain:
 def _window(window: EventWindow) -> Plain:
     match window.kind:
         case "rolling":
-            return {"within": written_duration(window.length)}
+            return {"within": written_duration(window.length) if window.gaps is None else written_gaps(window.gaps)}
         case "calendar":
             return {"within": {"calendar": window.unit}}
         case "since":

@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from models.conditions.clauses import SegmentRule
+from models.conditions.clauses import SegmentRule, Where
+from models.conditions.matching import EventTest, event_test
 from models.configuration.templates import Template
 from models.events import Channel, EventType
 from models.units import DAY, HOUR
@@ -48,7 +49,9 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     delay
         For ``cart_left``: time for which the cart must be unchanged, milliseconds.
     where
-        For ``event``: values that a property may have, by the property's name.
+        For ``event``: values that a property may have, by the property's name. Only what the sender states counts here.
+    conditions
+        For ``event``: comparisons of properties and of the event's own fields, as in segments by rule.
     """
 
     kind: TriggerKind
@@ -56,6 +59,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     name: str = ""
     delay: int = 0
     where: dict[str, tuple[str | int | float | bool, ...]] = {}
+    conditions: Where = ()
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -215,6 +219,16 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
             name = rule.name if rule.when.kind == "cart_left" else rule.when.name
             found.setdefault((rule.when.kind, name), []).append(rule)
         return {waiting: tuple(rules) for waiting, rules in found.items()}
+
+    @cached_property
+    def event_tests(self) -> dict[str, tuple[tuple[str, EventTest], ...]]:
+        """Rules with comparisons in ``where``, and their tests, by the name of the event that they wait for."""
+        found: dict[str, list[tuple[str, EventTest]]] = {}
+        for rule in self.rules:
+            test = event_test(rule.when.conditions)
+            if test is not None:
+                found.setdefault(rule.when.name, []).append((rule.name, test))
+        return {name: tuple(tests) for name, tests in found.items()}
 
     @cached_property
     def by_name(self) -> dict[str, Rule]:

@@ -6,13 +6,13 @@ turns them into the compiled configuration, which the fold reads.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from models import durations
-from models.conditions.schema import MAX_NAME
+from models.conditions.schema import MAX_NAME, Wherever
 from models.configuration.compiled import Category
 from models.events import Channel, EventType
 
@@ -20,7 +20,6 @@ Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.
 Days = Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}(d|w)$", description="whole days: 14d or 2w")]
 ClockTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description='wall time, such as "21:00"')]
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$", description="lower case letters, digits, underscores")]
-Scalar: TypeAlias = str | int | float | bool
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +54,8 @@ class When(_Section, frozen=True, kw_only=True):
     event
         An event of that name (``Trial Started``) or type (``refund``) arrived.
     where
-        With ``event``: the value that a property must have, or a list of allowed values, by the property's name.
+        With ``event``: what the properties must be, by the property's name. A value or a list of allowed values is
+        compared with what the sender states. Operators, such as ``{at_least: 3}``, also see the event's own fields.
     """
 
     churn_risk: Crossing | None = None
@@ -63,7 +63,7 @@ class When(_Section, frozen=True, kw_only=True):
     first_purchase: Literal[True] | None = None
     cart_left: CartLeft | None = None
     event: Annotated[str, Meta(min_length=1)] | None = None
-    where: dict[str, Scalar | list[Scalar]] | None = None
+    where: Wherever | None = None
 
 
 class RuleDefinition(_Section, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class Addition(NamedTuple):
 
 
 _SEGMENTS = """
-AbsentClause: is is=absent event duration where
+AbsentClause: is is=absent event duration where gaps
 AllOf: is is=all of
 AnyOf: is is=any of
 Bounds: at_least more_than at_most less_than
@@ -40,7 +40,8 @@ BucketClause: is is=bucket salt below
 Configuration: segments
 EventClause: is is=event event measure window where
 EventWindow: kind kind=rolling kind=calendar kind=since kind=entry kind=ever
-EventWindow: length unit unit=day unit=week unit=month since
+EventWindow: gaps length unit unit=day unit=week unit=month since
+GapLength: tenths of of=median of=p75 of=p90
 Measure: kind kind=times kind=sum kind=average kind=largest kind=smallest kind=distinct kind=last kind=first
 Measure: bounds of currency is_net each
 NoneOf: is is=none of
@@ -68,7 +69,16 @@ def _find_segments(configuration: Configuration) -> Iterator[tuple[str, object]]
         yield f"segments[{i}]", segment.name
 
 
-ADDITIONS: tuple[Addition, ...] = (Addition(2, _names(_SEGMENTS), _find_segments),)
+def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, rule in enumerate(configuration.rules):
+        for name, _ in rule.when.conditions:
+            yield f"rules[{i}].when.where.{name}", "operators"
+
+
+ADDITIONS: tuple[Addition, ...] = (
+    Addition(2, _names(_SEGMENTS), _find_segments),
+    Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
+)
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""
 
 

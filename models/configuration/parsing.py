@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
+from models.conditions import comparing
+from models.conditions.clauses import Scalar
 from models.conditions.parsing import parse_segments
+from models.conditions.schema import Operators, Wherever
 from models.configuration import templates as liquid
 from models.configuration.compiled import (
     ACTIVITY,
@@ -146,9 +149,22 @@ def _trigger(when: When, path: str) -> Trigger:
     if when.cart_left is not None:
         return Trigger(kind="cart_left", delay=milliseconds(when.cart_left.after))
     if when.event is not None:
-        where = {name: tuple(v) if isinstance(v, list) else (v,) for name, v in (when.where or {}).items()}
-        return Trigger(kind="event", name=when.event, where=where)
+        where, operators = _where(when.where or {})
+        conditions = comparing.where(operators, f"{path}.where")
+        return Trigger(kind="event", name=when.event, where=where, conditions=conditions)
     return Trigger(kind="first_purchase")
+
+
+def _where(written: Wherever) -> tuple[dict[str, tuple[Scalar, ...]], Wherever]:
+    """Divide what properties must be into values, which every format level knows, and operators."""
+    values: dict[str, tuple[Scalar, ...]] = {}
+    operators: Wherever = {}
+    for name, value in written.items():
+        if isinstance(value, Operators):
+            operators[name] = value
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else (value,)
+    return values, operators
 
 
 def _events(written: EventsDefinition) -> EventSettings:

@@ -1,4 +1,4 @@
 """Rules, consent, caps and quiet hours: who gets which message.
 
-This package may import ``profile``, ``delivery``, ``configuration`` and ``places``.
+This package may import ``profile``, ``delivery``, ``configuration``, ``conditions`` and ``places``.
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from models.conditions.properties import is_stated
 from models.configuration.compiled import Category, Rule
 from models.configuration.templates import (
     UNSUBSCRIBE_PLACEHOLDER,
@@ -72,13 +73,14 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
 def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> dict[str, Any]:
     """Return the values that a fallback may name: only those that every trigger of the rule has.
 
-    A property of the event is included only if the rule names it in ``where``.
+    A property of the event is included only if the rule names it in ``where``, and if only the sender can state it.
     """
     found = signal.properties or {}
+    stated = [name for name, _ in rule.when.conditions if is_stated(name)]
     said: dict[str, Any] = {
         "kind": signal.kind,
         "at": signal.at,
-        "properties": {name: found.get(name) for name in rule.when.where},
+        "properties": {name: found.get(name) for name in (*rule.when.where, *stated)},
     }
     if signal.name:
         said["name"] = signal.name

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from models.conditions.matching import example_of
+from models.conditions.properties import is_stated
 from models.configuration.compiled import Configuration, Rule, Trigger
 from models.configuration.templates import Template, TemplateError
 from models.counting import counted
@@ -252,6 +254,8 @@ def _untriggered(rule: Rule, customer: Standing) -> str:
 def _signal(rule: Rule, recipient: Recipient) -> Signal:
     """Make a signal that triggers the rule."""
     when, kind, customer = rule.when, _SIGNALS[rule.when.kind], recipient.customer
+    properties: dict[str, Any] = {name: values[0] for name, values in when.where.items() if values}
+    properties |= {name: example_of(comparison) for name, comparison in when.conditions if is_stated(name)}
     return Signal(
         kind=kind,
         user=recipient.user,
@@ -260,5 +264,6 @@ def _signal(rule: Rule, recipient: Recipient) -> Signal:
         name=rule.name if kind == "cart_left" else when.name,
         value=customer.ledger.risk or when.threshold,
         items=tuple(customer.facts.cart),
-        properties={name: values[0] for name, values in when.where.items() if values} or None,
+        properties=properties or None,
+        met=(rule.name,) if when.conditions else (),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.configuration.compiled import Configuration, Rule, Trigger
+from models.configuration.compiled import Configuration, Rule
+from models.events import Event
 from models.profile.signals import Signal, SignalKind
 
 
@@ -20,7 +21,7 @@ def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
     ['win_back']
     """
     waiting = configuration.by_trigger.get((_TRIGGERS.get(signal.kind, ""), signal.name))
-    return tuple(rule for rule in waiting if _agrees(rule.when, signal)) if waiting else ()
+    return tuple(rule for rule in waiting if _agrees(rule, signal)) if waiting else ()
 
 
 def cart_timers(configuration: Configuration) -> tuple[tuple[str, int], ...]:
@@ -48,9 +49,21 @@ _TRIGGERS: dict[SignalKind, str] = {
 """The kind of trigger that waits for each kind of signal; no trigger waits for the other kinds."""
 
 
-def _agrees(when: Trigger, signal: Signal) -> bool:
+def rules_met(configuration: Configuration, name: str, event: Event) -> tuple[str, ...]:
+    """Return the names of the rules that wait for events of a name, and whose comparisons of properties this one meets.
+
+    Rules without such comparisons are not among them.
+    """
+    tests = configuration.event_tests.get(name)
+    return tuple(rule for rule, test in tests if test(event)) if tests else ()
+
+
+def _agrees(rule: Rule, signal: Signal) -> bool:
+    when = rule.when
     if when.kind == "churn_risk":
         return signal.previous < when.threshold <= signal.value
+    if when.conditions and rule.name not in signal.met:
+        return False
     found = signal.properties or {}
     return all(any(_same(found.get(name), value) for value in values) for name, values in when.where.items())
 

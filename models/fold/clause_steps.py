@@ -11,7 +11,6 @@ from datetime import UTC
 
 from models.conditions.leaf import Person
 from models.conditions.periods import NEVER
-from models.conditions.properties import event_key
 from models.conditions.recording import TruthRecord
 from models.conditions.steps import ClauseStep, ValueChange
 from models.events import Event
@@ -95,7 +94,7 @@ def expire(piece: Piece, conditions: ConditionsInUse, step: Step, timer: Timer) 
 
 
 def _reads(conditions: ConditionsInUse, event: Event) -> bool:
-    return event_key(event) in conditions.program.by_event
+    return conditions.program.reading(event) is not None
 
 
 def _person(piece: Piece, conditions: ConditionsInUse, user: LiveUser) -> Person:
@@ -115,8 +114,7 @@ def _changes(names: list[tuple[str, str]]) -> list[ValueChange]:
 def _joined(one: ClauseStep | None, other: ClauseStep | None) -> ClauseStep | None:
     if one is None or other is None:
         return one or other
-    one.changes += other.changes
-    one.dirty |= other.dirty
+    one.merge(other)
     return one
 
 

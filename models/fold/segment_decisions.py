@@ -126,7 +126,7 @@ class SegmentDecisions:
         if self._program.waits:
             waited = self._evaluator.expire_waits(user.open_conditions(), due, person)
             if waited is not None:
-                found.dirty |= waited.dirty
+                found.merge(waited)
 
     def _follow_scores(self, step: Step, found: ClauseStep, person: Person) -> None:
         """Add the segments that read scores or learned segments to those that are decided."""
@@ -138,7 +138,7 @@ class SegmentDecisions:
         changes = [ValueChange("score", name) for name in churn_names(self._piece.versions.configuration)]
         other = self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
         if other is not None:
-            found.dirty |= other.dirty
+            found.merge(other)
 
     def _decide(self, step: Step, found: ClauseStep, at: int, number: int, person: Person) -> list[Move]:
         user, piece = step.user, self._piece

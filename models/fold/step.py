@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from models.delivery.notices import Notice
 from models.engage import outcomes
 from models.engage.reports import reports_of
+from models.engage.rules import rules_met
 from models.events import MICROS, REPORTED, Channel, Event
 from models.fold import assessment, clause_steps
 from models.fold.effects import StepEffects
@@ -200,6 +201,7 @@ def _signals_of(piece: Piece, step: Step, event: Event, news: News, *, is_first:
             cause=event.id,
             name=name,
             properties=event.properties,
+            met=rules_met(piece.versions.configuration, name, event),
             confirms=news.confirms,
         )
 

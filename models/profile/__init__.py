@@ -1,4 +1,4 @@
 """The stored state of a user, and how events change it.
 
-It may import ``configuration``, ``recommend`` and ``wire``.
+It may import ``conditions``, ``configuration``, ``recommend`` and ``wire``.
 """

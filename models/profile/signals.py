@@ -35,6 +35,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         Texts for people about the features that raise the churn risk most, strongest first.
     properties
         Properties of the event, for rules with ``where`` and for templates.
+    met
+        For ``event``: names of the rules whose comparisons of properties the event meets.
     public
         Whether the cause came with a browser key. Then it triggers no transactional message.
     confirms
@@ -58,6 +60,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     items: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     properties: dict[str, Any] | None = None
+    met: tuple[str, ...] = ()
     public: bool = False
     confirms: bool = False
     clauses: tuple[str, ...] = ()

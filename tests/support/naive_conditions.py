@@ -21,9 +21,9 @@ from tests.support.naive_events import (
     all_hold,
     day_of,
     first_instant,
+    has_name,
     holds_for,
     is_near_anniversary,
-    key,
     matches,
     time_of,
     values,
@@ -113,7 +113,7 @@ class NaiveUser:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def _matching(self, name: str, where: c.Where) -> list[HistoricEvent]:
-        return [one for one in self.events if key(one.event) == name and all_hold(where, one.event)]
+        return [one for one in self.events if has_name(one.event, name) and all_hold(where, one.event)]
 
     def _over_worlds(
         self, rule: c.Condition, now: int, judge: Callable[[Any, int, list[tuple[int, Any]]], bool]

@@ -32,6 +32,11 @@ def key(event: Event) -> str:
     return str(event.name) if event.type == "custom" else event.type
 
 
+def has_name(event: Event, name: str) -> bool:
+    """Return whether a name in a condition means the event; ``custom`` means every custom event."""
+    return key(event) == name or name == event.type == "custom"
+
+
 def found_in(event: Event, name: str) -> Any:
     """Return a property: as stated by the sender, otherwise the field of the event."""
     stated = (event.properties or {}).get(name)
@@ -149,9 +154,8 @@ def matches(rule: c.SequenceClause, events: Sequence[HistoricEvent]) -> Iterator
     """Yield the begin and the end of every match, of any age."""
     accepted: list[HistoricEvent] = []
     for one in events:
-        name = key(one.event)
-        fits = any(step.event == name and all_hold(step.where, one.event) for step in rule.steps)
-        if not fits and name not in rule.without:
+        fits = any(has_name(one.event, step.event) and all_hold(step.where, one.event) for step in rule.steps)
+        if not fits and not any(has_name(one.event, name) for name in rule.without):
             continue
         newest = max((other.at for other in accepted), default=0)
         if one.at >= one.arrived - ORDER_WITHIN_MS or one.at >= newest:
@@ -166,11 +170,11 @@ def _is_match(rule: c.SequenceClause, events: list[HistoricEvent], places: tuple
     found = [events[place] for place in places]
     if found[-1].at - found[0].at > rule.within:
         return False
-    if any(key(other.event) in rule.without for other in events[places[0] + 1 :]):
+    if any(has_name(other.event, name) for name in rule.without for other in events[places[0] + 1 :]):
         return False
     named = {step.name: one.event for step, one in zip(rule.steps, found, strict=True) if step.name}
     for i, (step, one) in enumerate(zip(rule.steps, found, strict=True)):
-        if key(one.event) != step.event or not all_hold(step.where, one.event):
+        if not has_name(one.event, step.event) or not all_hold(step.where, one.event):
             return False
         if step.at_most_after and one.at - found[i - 1].at > step.at_most_after:
             return False

@@ -23,6 +23,8 @@ STARTS = (
     datetime(2026, 12, 30, 12, tzinfo=UTC),
 )
 NAMES = ("Alpha", "Beta", "product_view", "purchase")
+ASKED = (*NAMES, "custom")
+"""Names in conditions; ``custom`` means every custom event."""
 
 
 class StreamArrival(NamedTuple):
@@ -98,7 +100,7 @@ def _bounds(rng: random.Random, low: int, high: int) -> dict[str, Any]:
 
 
 def _event(rng: random.Random) -> dict[str, Any]:
-    name = rng.choice(NAMES)
+    name = rng.choice(ASKED)
     clause: dict[str, Any] = {"event": name, **_where(rng)}
     kind = rng.choice(
         ("times", "times", "exactly", "sum", "sum", "average", "largest", "smallest", "distinct", "each", "age")
@@ -126,13 +128,13 @@ def _event(rng: random.Random) -> dict[str, Any]:
 
 
 def _absent(rng: random.Random) -> dict[str, Any]:
-    return {"absent": rng.choice(NAMES), **_where(rng), "for": rng.choice(DURATIONS)}
+    return {"absent": rng.choice(ASKED), **_where(rng), "for": rng.choice(DURATIONS)}
 
 
 def _sequence(rng: random.Random) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     for i in range(rng.randint(2, 3)):
-        step: dict[str, Any] = {"event": rng.choice(NAMES), "as": f"s{i}", **_where(rng)}
+        step: dict[str, Any] = {"event": rng.choice(ASKED), "as": f"s{i}", **_where(rng)}
         if i and rng.random() < 0.4:
             step["where"] = {"key": {"same_as": f"s{rng.randrange(i)}.key"}}
         if i and rng.random() < 0.3:

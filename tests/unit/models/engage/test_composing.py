@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from models.conditions.clauses import ValueComparison
 from models.configuration.compiled import Trigger
 from models.configuration.templates import FALLBACK_NAMES, NAMES, UNSUBSCRIBE_PLACEHOLDER, Template, TemplateError
 from models.delivery.messages import message_id
@@ -146,4 +147,7 @@ def test_a_fallback_may_use_only_values_that_every_trigger_of_the_rule_has() -> 
     values = certain(waiting, paid, "u1", "UTC", NOW)
 
     assert set(values) == set(FALLBACK_NAMES)
+    operators = tuple((name, ValueComparison(is_set=True)) for name in ("coupon", "category", "page.kind"))
+    named = msgspec.structs.replace(waiting, when=msgspec.structs.replace(waiting.when, conditions=operators))
+    assert certain(named, paid, "u1", "UTC", NOW)["signal"]["properties"] == {"plan": "pro", "coupon": "x"}
     assert values["signal"] == {"kind": "event", "name": "Paid", "at": NOW, "properties": {"plan": "pro"}}

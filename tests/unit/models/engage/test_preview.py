@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from models.conditions.clauses import ValueComparison
 from models.configuration.compiled import Rule, Trigger
 from models.configuration.templates import Template, TemplateError
 from models.engage.preview import preview, sample, trial, users
@@ -84,6 +85,16 @@ def test_a_preview_says_why_a_rule_cannot_be_triggered_for_the_user(
     shown = preview(configuration(replace(rule(), when=when)), "cart_left", CART_LEFT, Recipient("u1", who, NOW))
 
     assert (why in shown.untriggered) if why else shown.untriggered == ""
+
+
+def test_a_preview_of_a_rule_with_operators_has_properties_that_meet_them() -> None:
+    conditions = (("category", ValueComparison(among=("lamps",))), ("seats", ValueComparison(more_than=3)))
+    waiting = replace(rule(), when=Trigger(kind="event", name="A", where={"plan": ("pro",)}, conditions=conditions))
+    template = Template("Hi", "{{ signal.properties.plan }} {{ signal.properties.seats }}")
+
+    shown = preview(configuration(waiting), "cart_left", template, Recipient("u1", customer(), NOW), channel="sms")
+
+    assert (shown.content.text, shown.missing) == ("pro 4\n", "")
 
 
 def _failures(template: Template, *rules: Rule) -> list[tuple[str, str]]:

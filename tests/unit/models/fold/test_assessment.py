@@ -190,6 +190,14 @@ def test_a_trigger_older_than_its_rule_allows_is_dropped(kind: str, rule: dict[s
     assert stale(event, rule, now=START + 2 * HOUR) == [("sent", "")]
 
 
+@pytest.mark.parametrize(("amount", "decided"), [(20_000_000, [("sent", "")]), (19_990_000, [])])
+def test_operators_in_where_see_the_fields_of_the_event(amount: int, decided: list[tuple[str, str]]) -> None:
+    when = {"event": "purchase", "where": {"amount": {"at_least": 20, "currency": "EUR"}}}
+    event = Event(id="e", user="u", type="purchase", at=START, amount=amount, currency="EUR")
+
+    assert stale(event, {"when": when}, now=START) == decided
+
+
 PROBABILITIES = st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]) | st.floats(0.0, 1.0)
 
 
