@@ -1,4 +1,4 @@
 """The marketing configuration: the written form, its reading and its checks, and the compiled form for the fold.
 
-This package may import ``conditions``, ``wire``, ``liquid`` and ``places``.
+This package may import ``lifecycle``, ``conditions``, ``wire``, ``liquid`` and ``places``.
 """

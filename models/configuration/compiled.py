@@ -15,6 +15,7 @@ from models.conditions.clauses import SegmentRule, Where
 from models.conditions.matching import EventTest, event_test
 from models.configuration.templates import Template
 from models.events import Channel, EventType
+from models.lifecycle.definition import Lifecycle
 from models.units import DAY, HOUR
 from models.wire import withdrawals
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
@@ -190,8 +191,8 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    events, consent, churn, rules, caps, quiet_hours, segments
-        As in ``perennial.yaml``.
+    events, consent, churn, rules, caps, quiet_hours, segments, lifecycle
+        As in ``perennial.yaml``. Without a lifecycle, users have no stages.
     templates
         Templates of all rules, by name.
     """
@@ -205,6 +206,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     quiet_hours: QuietHours | None = None
     templates: dict[str, Template] = {}
     segments: tuple[SegmentRule, ...] = ()
+    lifecycle: Lifecycle | None = None
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
@@ -249,9 +251,10 @@ def encode(configuration: Configuration) -> bytes:
     'Europe/Berlin'
     """
     plain = msgspec.to_builtins(configuration)
-    if not configuration.segments:
-        # A configuration without segments has the same bytes as at level 1, so it does not become a new version.
-        del plain["segments"]
+    for name in ("segments", "lifecycle"):
+        if not plain[name]:
+            # A configuration without both has the same bytes as at level 1, so it does not become a new version.
+            del plain[name]
     return _encoder.encode(plain)
 
 

@@ -15,11 +15,13 @@ from models import durations
 from models.conditions.schema import MAX_NAME, Wherever
 from models.configuration.compiled import Category
 from models.events import Channel, EventType
+from models.lifecycle.defaults import DefaultName
 
 Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
 Days = Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}(d|w)$", description="whole days: 14d or 2w")]
 ClockTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description='wall time, such as "21:00"')]
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$", description="lower case letters, digits, underscores")]
+WrittenCondition = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/Condition"})]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,7 +201,42 @@ class SegmentDefinition(_Section, frozen=True, kw_only=True):
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
-    when: Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/Condition"})]
+    when: WrittenCondition
+
+
+class StageMoveDefinition(_Section, frozen=True, kw_only=True, rename={"origin": "from", "target": "to"}):
+    """A move of users from one stage of the lifecycle to another, or from each of several stages.
+
+    Attributes
+    ----------
+    from, to
+        Names of stages.
+    when
+        Condition for the move; :mod:`models.conditions.schema` has its form. ``never`` removes a default move.
+    """
+
+    # A pattern in a union with a list makes msgspec 0.22 crash. So the names are checked when the moves are read.
+    origin: str | list[str]
+    target: Name
+    when: str | WrittenCondition
+
+
+class LifecycleDefinition(_Section, frozen=True, kw_only=True):
+    """The stages of users, and the moves between them (``docs/lifecycle.md``).
+
+    Attributes
+    ----------
+    defaults
+        The moves to begin with: ``purchases``, ``usage`` or ``none``.
+    moves
+        Moves that replace the default move between the same stages, or that are added.
+    stages
+        Names of stages of your own, the first one first; only with ``defaults: none``.
+    """
+
+    defaults: DefaultName = "purchases"
+    moves: list[StageMoveDefinition] = []
+    stages: list[Name] | None = None
 
 
 class Definition(_Section, frozen=True, kw_only=True):
@@ -209,7 +246,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    churn, rules, caps, quiet_hours, events, consent, segments
+    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle
         See the class of each section.
     """
 
@@ -221,6 +258,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     events: EventsDefinition = EventsDefinition()
     consent: ConsentDefinition = ConsentDefinition()
     segments: list[SegmentDefinition] = []
+    lifecycle: LifecycleDefinition | None = None
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

@@ -31,17 +31,19 @@ class Addition(NamedTuple):
     find: Callable[[Configuration], Iterator[tuple[str, object]]]
 
 
-_SEGMENTS = """
+_CONDITIONS = """
 AbsentClause: is is=absent event duration where gaps
 AllOf: is is=all of
 AnyOf: is is=any of
 Bounds: at_least more_than at_most less_than
 BucketClause: is is=bucket salt below
-Configuration: segments
+Configuration: segments lifecycle
 EventClause: is is=event event measure window where
 EventWindow: kind kind=rolling kind=calendar kind=since kind=entry kind=ever
-EventWindow: gaps length unit unit=day unit=week unit=month since
+EventWindow: length unit unit=day unit=week unit=month since gaps
 GapLength: tenths of of=median of=p75 of=p90
+Lifecycle: stages moves
+LifecycleMove: origin target when
 Measure: kind kind=times kind=sum kind=average kind=largest kind=smallest kind=distinct kind=last kind=first
 Measure: bounds of currency is_net each
 NoneOf: is is=none of
@@ -64,9 +66,11 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _find_segments(configuration: Configuration) -> Iterator[tuple[str, object]]:
+def _find_conditions(configuration: Configuration) -> Iterator[tuple[str, object]]:
     for i, segment in enumerate(configuration.segments):
         yield f"segments[{i}]", segment.name
+    if configuration.lifecycle is not None:
+        yield "lifecycle", "stages"
 
 
 def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]]:
@@ -76,7 +80,7 @@ def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]
 
 
 ADDITIONS: tuple[Addition, ...] = (
-    Addition(2, _names(_SEGMENTS), _find_segments),
+    Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
 )
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""

@@ -9,6 +9,7 @@ from models.conditions import comparing
 from models.conditions.clauses import Scalar
 from models.conditions.parsing import parse_segments
 from models.conditions.schema import Operators, Wherever
+from models.configuration import stages
 from models.configuration import templates as liquid
 from models.configuration.compiled import (
     ACTIVITY,
@@ -91,6 +92,9 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         if rule.name in seen:
             raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
         seen.add(rule.name)
+    segments = parse_segments(mapping.get("segments", []))
+    lifecycle = None if written.lifecycle is None else stages.read_lifecycle(written.lifecycle)
+    stages.check_stages(segments, lifecycle)
     return Configuration(
         timezone=written.timezone,
         events=_events(written.events),
@@ -100,7 +104,8 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
         quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
         templates={rule.template: templates[rule.template] for rule in rules},
-        segments=parse_segments(mapping.get("segments", [])),
+        segments=segments,
+        lifecycle=lifecycle,
     )
 
 

@@ -209,9 +209,10 @@ def test_segments_by_rule_travel_in_the_log() -> None:
         assert [hash_of(rule.when) for rule in again.segments] == [hash_of(rule.when) for rule in read.segments]
 
 
-def test_a_configuration_without_segments_has_the_bytes_of_the_first_level() -> None:
+def test_a_configuration_without_segments_and_lifecycle_has_the_bytes_of_the_first_level() -> None:
     applied = parse({"rules": [RULE], "caps": [{"messages": 1, "within": "1d"}]}, TEMPLATES)
-    former = {field: getattr(applied, field) for field in Configuration.__struct_fields__ if field != "segments"}
+    new = {"segments", "lifecycle"}
+    former = {field: getattr(applied, field) for field in Configuration.__struct_fields__ if field not in new}
 
     assert encode(applied) == msgspec.json.encode(former, order="sorted")
     assert b'"segments":[{' in encode(parse({"segments": [SEGMENT]}, {}))
@@ -240,12 +241,15 @@ conditions = st.recursive(
     max_leaves=6,
 )
 segments = st.fixed_dictionaries({"name": words, "when": conditions})
+stages = st.sampled_from(["visitor", "new", "loyal"]) | words
+moves = st.fixed_dictionaries({"from": stages, "to": stages, "when": conditions | st.just("never")})
 
 
 @given(
     mapping=st.dictionaries(words, anything, max_size=4)
     | st.fixed_dictionaries({"rules": st.lists(anything)})
     | st.fixed_dictionaries({"segments": st.lists(segments, max_size=3)})
+    | st.fixed_dictionaries({"lifecycle": st.fixed_dictionaries({"moves": st.lists(moves, max_size=3)})})
 )
 @settings(max_examples=300, deadline=None)
 def test_any_content_of_the_file_is_read_or_refused_with_an_explanation(mapping: dict[str, Any]) -> None:
