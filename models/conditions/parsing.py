@@ -26,6 +26,7 @@ from models.conditions.clauses import (
 )
 from models.conditions.gaps import gap_length
 from models.conditions.ordering import in_order
+from models.conditions.properties import LINE
 from models.conditions.schema import (
     FORMS,
     GROUPS,
@@ -216,10 +217,9 @@ def _sequence(form: WrittenSequence, path: str) -> SequenceClause:
         where = comparing.where(written.where, f"{path}.sequence[{i}].where", can_refer=True)
         known = [step.name for step in steps if step.name]
         for name, comparison in where:
-            if comparison.same_as is not None and comparison.same_as.partition(".")[0] not in known:
-                allowed = f"a step before this one ({', '.join(known) or 'none has a name in `as`'})"
+            if comparison.same_as is not None:
                 place = f"{path}.sequence[{i}].where.{name}.same_as"
-                raise InvalidConfiguration(place, comparison.same_as, allowed)
+                _check_reference(name, comparison.same_as, known, place)
         if written.name in known:
             raise InvalidConfiguration(f"{path}.sequence[{i}].as", written.name, "a name that no other step has")
         if i == 0 and written.at_most_after:
@@ -230,3 +230,12 @@ def _sequence(form: WrittenSequence, path: str) -> SequenceClause:
     without = form.without or []
     names = (without,) if isinstance(without, str) else tuple(sorted(set(without)))
     return SequenceClause(tuple(steps), milliseconds(form.within), names)
+
+
+def _check_reference(name: str, same_as: str, known: list[str], place: str) -> None:
+    step, _, other = same_as.partition(".")
+    if step not in known:
+        allowed = f"a step before this one ({', '.join(known) or 'none has a name in `as`'})"
+        raise InvalidConfiguration(place, same_as, allowed)
+    if name.startswith(LINE) or other.startswith(LINE):
+        raise InvalidConfiguration(place, same_as, "properties of the events themselves, not of the lines of an order")

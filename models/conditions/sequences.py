@@ -56,10 +56,15 @@ class SequenceEvaluator(LeafEvaluator):
             return None
         found = Track(len(self.steps)) if entry is None else entry
         values = tuple(key_of(value_of(event, name)) for name in self._names) if fits else ()
-        insort(found.recent, (at, fits, ends, values), key=_time_of)
+        seen, matches = (at, fits, ends, values), found.matches if at >= found.newest else None
+        insort(found.recent, seen, key=_time_of)
         found.newest = max(found.newest, at)
-        self._settle(found, person.late_before, now)
-        found.matches = None
+        is_complete = self._settle(found, person.late_before, now)
+        if matches is not None and is_complete:
+            self._advance(matches, seen)
+            found.matches = matches
+        else:
+            found.matches = None
         return found
 
     def _fitting(self, event: Event) -> int:
@@ -71,8 +76,8 @@ class SequenceEvaluator(LeafEvaluator):
                     fits |= 1 << i
         return fits
 
-    def _settle(self, track: Track, late_before: int, now: int) -> None:
-        """Replace events whose order cannot change any more by their partial matches."""
+    def _settle(self, track: Track, late_before: int, now: int) -> bool:
+        """Replace events whose order cannot change any more by their partial matches; return whether all had room."""
         recent, past = track.recent, 0
         while past < len(recent) and (recent[past][0] < late_before or len(recent) - past > MAX_RECENT):
             track.is_approximate = track.is_approximate or recent[past][0] >= late_before
@@ -80,13 +85,14 @@ class SequenceEvaluator(LeafEvaluator):
             past += 1
         if past:
             del recent[:past]
-        begin = now - 2 * self.within
+        begin, had_room = now - 2 * self.within, True
         for step in track.settled:
             step[:] = [partial for partial in step if partial[0] > begin]
             if len(step) > MAX_PARTIALS:
                 step.sort(key=_last_of)
                 del step[: len(step) - MAX_PARTIALS]
-                track.is_approximate = True
+                track.is_approximate, had_room = True, False
+        return had_room
 
     def _advance(self, matches: list[list[Partial]], seen: Seen) -> None:
         """Extend partial matches by one event, in place."""

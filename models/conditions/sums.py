@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from math import inf
 
-from models.conditions.amounts import MICROS, is_within, micros_of, within_interval, written_micros
+from models.conditions.amounts import MICROS, Bounds, is_within, micros_of, within_interval, written_micros
 from models.conditions.clauses import EventClause
 from models.conditions.entries import Series
 from models.conditions.leaf import LeafReading, Occurrence, Person, WindowEvaluator
@@ -88,6 +89,7 @@ class SumEvaluator(AmountEvaluator):
         super().__init__(key, clause, covered_from)
         self._is_average = clause.measure.kind == "average"
         self._bounds = clause.measure.bounds
+        self._least, self._greatest = _strict(clause.measure.bounds)
 
     def observe(self, entry: Series | None, occurrence: Occurrence, now: int, person: Person) -> Series | None:
         """Add an event."""
@@ -137,13 +139,34 @@ class SumEvaluator(AmountEvaluator):
         present = self._holds(total, number)
         if not present and self.high is None and not self._is_average and min(values, default=0) >= 0:
             return NEVER  # the sum can only fall
-        for i in range(place, len(times)):
-            total -= values[i]
-            number -= 1
-            is_last = i + 1 == len(times) or times[i + 1] != times[i]
-            if is_last and self._holds(total, number) is not present:
+        for i in self._differing(values, place, total, present=present):
+            if i + 1 == len(times) or times[i + 1] != times[i]:
                 return times[i] + self.length
         return NEVER
+
+    def _differing(self, values: list[int], place: int, total: int, *, present: bool) -> Iterator[int]:
+        """Yield each index such that the truth without the values up to it is not the present one.
+
+        An average of n values is at least b if their sum less n x b is at least 0. So the loop has two subtractions for
+        each value, for averages too.
+        """
+        end, above, below, low, high = len(values), inf, inf, 0, 0
+        number = end - place if self._is_average else 1
+        if self._least is not None:
+            low, extra = self._least
+            above = total - low * number - extra
+        if self._greatest is not None:
+            high, extra = self._greatest
+            below = high * number - extra - total
+        if not self._is_average:
+            low = high = 0
+        for i in range(place, end - self._is_average):
+            above -= values[i] - low
+            below += values[i] - high
+            if (above >= 0 and below >= 0) is not present:
+                yield i
+        if self._is_average and present:
+            yield end - 1  # no value has no average
 
     def _total(self, entry: Series | None, begin: int) -> tuple[int, int]:
         if entry is None:
@@ -237,3 +260,11 @@ def _join(series: Series, occurrence: Occurrence, amount: int) -> None:
     series.counts[0] += 1
     if occurrence.at >= series.times[0]:
         series.times[0], series.marks[0] = occurrence.at, occurrence.mark
+
+
+def _strict(bounds: Bounds) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Return the lower and the upper bound, each with 1 if it is exclusive and 0 otherwise."""
+    lower = [(bound, extra) for bound, extra in ((bounds.at_least, 0), (bounds.more_than, 1)) if bound is not None]
+    upper = [(bound, -extra) for bound, extra in ((bounds.at_most, 0), (bounds.less_than, 1)) if bound is not None]
+    greatest = min(upper, default=None)
+    return max(lower, default=None), None if greatest is None else (greatest[0], -greatest[1])

@@ -219,7 +219,9 @@ def _memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _commit() -> str:
+def commit_name() -> str:
+    """Return the commit of the code, and whether the code has changes."""
+
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
 
@@ -241,7 +243,7 @@ def report(result: ProofResult, seed: int, count: int) -> str:
         "|---|---|",
         f"| cases | {count:,} |",
         f"| seed | {seed} |",
-        f"| commit | {_commit()} |",
+        f"| commit | {commit_name()} |",
         *(f"| {outcome} | {result.outcomes[outcome]:,} |" for outcome in ("accepted", "refused", "crashed", "hung")),
         f"| slowest case | {slowest:,.0f} ms of CPU time (case {number}) |",
         "",

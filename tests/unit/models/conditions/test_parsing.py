@@ -159,6 +159,17 @@ def test_a_flag_a_number_and_a_text_are_different() -> None:
             "when.sequence[1].where.x.same_as",
             "a step before this one",
         ),
+        *(
+            (
+                {
+                    "sequence": [{"event": "A", "as": "a"}, {"event": "B", "where": {own: {"same_as": f"a.{other}"}}}],
+                    "within": "1d",
+                },
+                f"when.sequence[1].where.{own}.same_as",
+                "not of the lines of an order",
+            )
+            for own, other in (("line.item", "line.item"), ("line.item", "x"), ("x", "line.item"))
+        ),
     ],
 )
 def test_an_error_names_the_place_and_what_is_allowed(written: Any, path: str, allowed: str) -> None:
