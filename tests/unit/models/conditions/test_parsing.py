@@ -121,7 +121,7 @@ def test_a_flag_a_number_and_a_text_are_different() -> None:
         (
             {"event": "A", "within": "7 days"},
             "when.within",
-            "a duration such as 7d, or `ever`, or a mapping with calendar",
+            "a duration such as 7d or 2 gaps, or `ever`, or a mapping with calendar",
         ),
         ({"event": "A", "within": {"calender": "day"}}, "when.within.calender", "one of calendar"),
         ({"event": "A", "within": "1d", "where": {"x": {"atleast": 1}}}, "when.where.x.atleast", "one of is, in"),
