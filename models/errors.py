@@ -20,6 +20,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``SecretMissing``, models.delivery: hold messages until the secret is set.
   - ``FoldBroken``, models.fold: stop the lane, because its code fails for every record.
   - ``ModelsFailed``, models.fold: reject the record that caused it; publish models that give a score.
+  - ``UnknownSegment``, models.fold: name one of the segments by rule.
   - ``InvalidInteractions``, models.recommend: correct the file.
   - ``InvalidItems``, models.recommend: correct the file.
   - ``DamagedArtifact``, models.recommend: keep the model in use.

@@ -9,7 +9,7 @@ import msgspec
 from models.conditions.clauses import AllOf, AnyOf, Condition, NoneOf, SegmentClause
 from models.conditions.evaluator import View
 from models.conditions.leaf import LeafEvaluator, Person
-from models.conditions.periods import NEVER
+from models.conditions.periods import ALWAYS, NEVER
 from models.conditions.program import ConditionProgram
 from models.conditions.truth import Truth, all_of, any_of, negated
 from models.conditions.user_state import UserConditions
@@ -31,6 +31,8 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
         Time of the deciding event, milliseconds, and the mark of its id (:func:`models.conditions.entries.mark_of`).
     is_approximate
         Whether parts of the history were merged to bound the state.
+    covered_from
+        Time after which the clause has seen every event of the user, milliseconds; ``None`` if it has seen all of them.
     unknown_until
         For an unknown clause: the time from which it is known without more events; ``None`` if there is none.
     changes_at
@@ -45,6 +47,7 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     decided_at: int | None = None
     decided_by: int | None = None
     is_approximate: bool = False
+    covered_from: int | None = None
     unknown_until: int | None = None
     changes_at: int | None = None
     of: tuple[Explanation, ...] = ()
@@ -130,6 +133,7 @@ class Explainer:
             decided_at=reading.decided_at,
             decided_by=reading.decided_by,
             is_approximate=reading.is_approximate,
+            covered_from=None if leaf.is_covered(ALWAYS, self._person) else leaf.covered_from,
             unknown_until=self._changes_at(leaf, entry) if known_at is not None and leaf.reads_zone else known_at,
             changes_at=self._changes_at(leaf, entry),
         )

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from models.engage.planner import again_from
 from models.engage.user_zone import unknown_zone, zone_of
 from models.engage.why import REASONS
 from models.events import MICROS
+from models.fold.membership_view import memberships
+from models.fold.moments import moment
 from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.profile import consents, features, orders
 from models.profile.decay import month_share
 from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.state import Consent, Customer, Facts
-
-
-def moment(at: int) -> str | None:
-    """Format milliseconds since the epoch as RFC 3339 in UTC; ``None`` for 0, which means never.
-
-    Examples
-    --------
-    >>> moment(1_700_000_000_000)
-    '2023-11-14T22:13:20Z'
-    """
-    if not at:
-        return None
-    return (
-        datetime.fromtimestamp(at / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace(".000", "")
-        .replace("+00:00", "Z")
-    )
 
 
 def money(amounts: Mapping[str, int]) -> dict[str, float]:
@@ -66,7 +49,12 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
         "as_of": moment(now),
         "profile": _profile(facts),
         "zone": _zone(facts, versions),
-        "segment": {"name": ledger.segment, "version": ledger.segment_version},
+        "segment": {
+            "name": ledger.segment,
+            "version": ledger.segment_version,
+            "since": moment(ledger.segment_since),
+        },
+        "segments": memberships(customer, versions),
         "churn": _churn(customer, row, versions),
         "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
         "messages": [_sent(message) for message in ledger.sent],

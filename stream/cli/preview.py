@@ -18,7 +18,7 @@ from models.engage.recipient import Recipient
 from models.engage.why import REASONS
 from models.errors import PerennialError
 from models.events import MICROS
-from models.fold.view import moment
+from models.fold.moments import moment
 from models.profile.codec import unpack
 from models.profile.state import CartLine, Customer
 from models.units import now_ms

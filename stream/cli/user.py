@@ -13,6 +13,7 @@ from rich.text import Text
 
 from models.counting import counted
 from stream.cli.output import Config, Json, print_json, short_time
+from stream.cli.why import show_why
 from stream.lookup.client import ask_json
 from stream.lookup.identity import identity_of
 from stream.settings.loading import load
@@ -21,17 +22,28 @@ from stream.settings.worker_addresses import worker_urls
 
 def user(
     user: Annotated[str, typer.Argument(help="The user's id; anonymous:ID for a visitor who never logged in.")],
+    why: Annotated[
+        str | None, typer.Option(metavar="SEGMENT", help="Explain why the user is in this segment by rule or not.")
+    ] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Show a user: profile, segment, churn risk with reasons, messages sent and not sent, and why.
+    """Show a user: profile, segments, churn risk with reasons, messages sent and not sent, and why.
 
     The worker that owns the user answers. It must run on this machine.
+
+    With --why, the command shows the condition of a segment, clause by clause:
+    what was measured, which event decided it, and when it changes next. This
+    includes the personal data that the condition reads, such as traits.
     """
     settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
+    if why is not None:
+        path += f"/why/{quote(why, safe='')}"
     answer = asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
     if json:
         print_json(answer)
+    elif why is not None:
+        show_why(answer)
     else:
         _show(answer)
 
@@ -135,6 +147,11 @@ def _zone(zone: dict[str, Any]) -> str:
     return f"{zone['name']}{others}, from the {zone['source']}: {zone['rule']}{unknown}"
 
 
+def _segment(learned: dict[str, Any]) -> str:
+    since = f" since {short_time(learned['since'])}" if learned["since"] else ""
+    return f"{learned['name']}{since} (learned)" if learned["name"] else "none yet"
+
+
 def _refunds(profile: dict[str, Any]) -> str:
     if not profile["refunds"]:
         return ""
@@ -161,7 +178,8 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("time zone", _zone(answer["zone"])),
         ("seen", f"{seen}, {counted(profile['sessions'], 'session')}"),
         ("orders", bought + _refunds(profile)),
-        ("segment", str(answer["segment"]["name"] or "none yet")),
+        ("segment", _segment(answer["segment"])),
+        ("segments", ", ".join(f"{one['name']} since {short_time(one['since'])}" for one in answer["segments"]) or "-"),
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
         ("recent items", ", ".join(recent[:8]) or "-"),
         ("cart", ", ".join(f"{quantity} x {item}" for item, quantity in profile["cart"].items()) or "empty"),

@@ -3,13 +3,14 @@
 ::
 
     GET /v1/users/USER                       everything about a user (models/fold/view.py)
+    GET /v1/users/USER/why/SEGMENT           why a user is in a segment by rule or not (models/fold/membership_view.py)
     GET /v1/users/USER/state                 the stored state, for tools; the header X-Now is the partition's clock
     GET /v1/users/USER/recommendations?k=10  items for a user; the newest clicks are taken into account
     GET /health, /ready                      progress: each lane's position, lag, failures, and the time since its
                                              last commit
 
-Status 404 means that there is no such user. 421 means that another worker owns the partition, and 503 that the
-partition is being restored. Each answer names the installation of this worker (``stream/lookup/identity.py``).
+Status 404 means that there is no such user or segment. 421 means that another worker owns the partition, and 503 that
+the partition is being restored. Each answer names the installation of this worker (``stream/lookup/identity.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Restored
+from models.fold.membership_view import UnknownSegment, why
 from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.versions import Versions
 from models.fold.view import describe
@@ -98,6 +100,7 @@ class LookupServer:
         app.on_response_prepare.append(self._name_installation)
         user = "/v1/users/{user:[^/]+}"  # aiohttp's own pattern refuses braces
         app.router.add_get(user, self._user)
+        app.router.add_get(f"{user}/why/{{segment:[^/]+}}", self._why)
         app.router.add_get(f"{user}/state", self._state)
         app.router.add_get(f"{user}/recommendations", self._recommendations)
         app.router.add_get("/health", self._health)
@@ -154,6 +157,13 @@ class LookupServer:
     async def _user(self, request: web.Request) -> web.Response:
         user, customer, memo, versions = self._find(request)
         return _json(describe(user, customer, memo.now, versions))
+
+    async def _why(self, request: web.Request) -> web.Response:
+        user, customer, memo, versions = self._find(request)
+        try:
+            return _json(why(user, customer, memo.now, versions, request.match_info["segment"]))
+        except UnknownSegment as error:
+            raise HttpRefusal(404, "unknown_segment", str(error)) from error
 
     async def _state(self, request: web.Request) -> web.Response:
         user, _, state, packed = self._look_up(request)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
+from models.fold.membership_view import why
+from models.fold.memo import read_memo, versions_in_use
 from models.fold.versions import Versions
 from models.fold.view import describe
+from models.profile.codec import unpack
 from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.orders import WHOLE
 from models.profile.recent_items import RecentItem, RecentItems
 from models.profile.state import CartLine, Consent, Customer, KnownOrder
 from models.units import DAY, HOUR
 from stream.cli import run
+from stream.cli.why import written
 from tests.support.answering import worker
 from tests.support.event_logs import START
+from tests.support.segment_logs import FREE_VIEWERS, VIEWERS, folded, identified, segments_in_use, tick, viewed
 
 COOL = {"name": "cool", "template": "t", "cooldown": "3d", "when": {"cart_left": {"for": "1h"}}}
 WHY = "cool (configuration 1): cart left with 1 item"
@@ -166,3 +173,75 @@ def test_an_error_in_a_template_is_shown_with_file_and_line(
     assert f"the fallback: {place}" in said
     assert f"the template could not be rendered: {place}" in said
     assert f"Waiting: cool until 2026-01-06 00:00 for a template that works: {place}" in said
+
+
+def _why(tmp_path: Path, user: str, *more: str) -> int:
+    """Run ``perennial user USER --why free_viewers`` against the answer for a partition with two users."""
+    log = [segments_in_use(1, FREE_VIEWERS, VIEWERS), tick(0), identified("u1", 0, plan="free [bold]"), viewed("u1", 0)]
+    state, file = folded(*log, tick(HOUR), viewed("u1", HOUR)), tmp_path / "perennial.yaml"
+    memo = read_memo(state)
+    answer = why(user, unpack(state.records[b"u1"]), memo.now, versions_in_use(state, memo), "free_viewers")
+    asked: list[str] = []
+    with worker(answer, asked) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        code = run(["user", user, "--why", "free_viewers", "--config", str(file), *more])
+    assert asked == ["/v1/users/u1/why/free_viewers"]
+    return code
+
+
+def test_why_shows_the_tree_and_what_would_have_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+    assert _why(tmp_path, "u1") == 0
+
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "u1 is not in free_viewers  as of 2026-01-01 01:00 UTC"
+    assert lines[2:] == [
+        "no       all",
+        "no       {trait: plan, is: free}",
+        "found free [bold]; wanted is: free",
+        "yes      {segment: viewers}",
+        "found in it",
+        "decided at 2026-01-01 01:00",
+        "no       {absent: purchase, for: 2d}",
+        "found 1h, since the user's first event; wanted for: 2d",
+        "decided at 2026-01-01 00:00",
+        "changes at 2026-01-03 00:00 without an event",
+        "",
+        "to enter, these would have to change:",
+        "{trait: plan, is: free}",
+        "{absent: purchase, for: 2d}",
+    ]
+
+
+def test_why_as_json_is_the_answer_of_the_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _why(tmp_path, "u1", "--json") == 0
+
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["since"], len(answer["failing"]), answer["tree"]["group"]) == (None, 2, "all")
+
+
+def test_a_user_is_shown_with_the_segments_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = folded(segments_in_use(1, VIEWERS), tick(0), viewed("u1", 0), tick(HOUR), viewed("u1", HOUR))
+    memo, file = read_memo(state), tmp_path / "perennial.yaml"
+    answer = describe("u1", unpack(state.records[b"u1"]), memo.now, versions_in_use(state, memo))
+    with worker(answer, []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "u1", "--config", str(file)]) == 0
+
+    assert "segments viewers since 2026-01-01 01:00" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"trait": "a b", "is": "x: y"}, '{trait: a b, is: "x: y"}'),
+        ({"trait": "plan", "in": ["no", "2", 2, True]}, '{trait: plan, in: ["no", "2", 2, true]}'),
+        ({"event": "Ä", "where": {"p": {"at_least": 2.5}}}, "{event: Ä, where: {p: {at_least: 2.5}}}"),
+    ],
+)
+def test_a_condition_on_one_line_is_yaml(value: dict[str, Any], text: str) -> None:
+    assert written(value) == text
+    assert yaml.safe_load(text) == value
