@@ -32,6 +32,9 @@ EventType = Literal[
     "message_clicked",
     "message_bounced",
     "message_suppressed",
+    # records between the profiles of one person
+    "identity_notice",
+    "identity_merge",
 ]
 """Type of an event. An unsubscription is ``consent`` with ``granted=False``."""
 
@@ -81,6 +84,78 @@ class OrderLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     quantity: int = 1
     price: int = 0
     category: str | None = None
+
+
+class LoginNotice(msgspec.Struct, tag_field="is", tag="notice", frozen=True, omit_defaults=True, gc=False):
+    """A notice to the profile of an anonymous id: its visitor has logged in as a known user.
+
+    Attributes
+    ----------
+    known
+        The known user.
+    login, login_at
+        Id and time of the event that linked the two ids. After the newest login, the anonymous id belongs to its user.
+    origin
+        Origin of the known user.
+    awaits
+        Whether the known user's profile waits for an answer.
+    """
+
+    known: str
+    login: str
+    login_at: int
+    origin: Origin = "live"
+    awaits: bool = False
+
+
+MergeOutcome = Literal["merged", "empty", "newer_login", "other_origin"]
+"""Answer of an anonymous profile to a notice.
+
+- ``merged``: its whole content is handed over.
+- ``empty``: it has nothing to hand over, because it is new, or because its content was handed over before.
+- ``newer_login``: it belongs to another user, who has logged in later.
+- ``other_origin``: the two profiles have events of different origins, so they stay apart.
+"""
+
+
+class MergeRecord(msgspec.Struct, tag_field="is", tag="merge", frozen=True, omit_defaults=True, gc=False):
+    """The answer of an anonymous profile to a notice, for the profile of the known user.
+
+    Attributes
+    ----------
+    outcome
+        The answer.
+    login, login_at
+        Id and time of the event that linked the two ids.
+    number
+        Number of the last event that was forwarded before.
+    payload
+        For ``merged``: the anonymous profile, packed (:mod:`models.profile.codec`).
+    reminded
+        Names of the rules that have sent a message since the last change of the cart, or whose message waits.
+    """
+
+    outcome: MergeOutcome
+    login: str
+    login_at: int
+    number: int = 0
+    payload: bytes = b""
+    reminded: tuple[str, ...] = ()
+
+
+class Forwarding(msgspec.Struct, tag_field="is", tag="forwarding", frozen=True, omit_defaults=True, gc=False):
+    """A note on an event that the profile of an anonymous id has forwarded to the known user.
+
+    Attributes
+    ----------
+    number
+        Number of the event among those that this anonymous id has forwarded, from 1.
+    is_late
+        Whether the event was too late when it arrived at the anonymous profile.
+    """
+
+    number: int
+    is_late: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -140,6 +215,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
         Everything else that the sender stated, for rules and templates.
     forced
         Whether the event is folded even if it is too late, because a person decided so. Senders cannot set it.
+    anonymous
+        Key of the anonymous profile that belongs to the same person, ``anonymous:`` and the ``anonymousId``, if the
+        event names one besides its known user. Records between profiles have it, too.
+    identity
+        For records between the profiles of one person: their content. Senders cannot set it.
     """
 
     id: str
@@ -168,6 +248,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     reason: str | None = None
     properties: dict[str, Any] | None = None
     forced: bool = False
+    anonymous: str | None = None
+    identity: LoginNotice | MergeRecord | Forwarding | None = None
 
     @property
     def identified(self) -> bool:
@@ -183,6 +265,12 @@ _NAMELESS = (ANONYMOUS, TEST + ANONYMOUS)
 
 REPORTED: frozenset[str] = frozenset(kind for kind in get_args(EventType) if kind.startswith("message_"))
 """Types of the outcomes of our messages. Only we report them."""
+
+INTERNAL: frozenset[str] = REPORTED | {"identity_notice", "identity_merge"}
+"""Types of events that no sender may use."""
+
+ALIAS = "Alias"
+"""Name of a custom event which states that a user had another id before."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)

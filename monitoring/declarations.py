@@ -94,6 +94,13 @@ DECLARED: tuple[Declared, ...] = (
         "counter",
         "Message ids forgotten before the horizon had passed, because a user sent more than are kept.",
     ),
+    Declared(
+        "identity_records",
+        "counter",
+        "Logins of anonymous visitors by outcome (merged, empty, newer_login, other_origin, known_to_known), events "
+        "forwarded, repeats that were dropped (repeated), and waiting messages that were not taken over.",
+        ("outcome",),
+    ),
     Declared("timers_fired", "counter", "Timers that fired, by name.", ("timer",)),
     Declared("signals", "counter", "Signals emitted, by kind (segment_entered, churn_risk ...).", ("kind",)),
     Declared(

@@ -45,7 +45,7 @@ class TimesEvaluator(WindowEvaluator):
         found = Series() if entry is None else entry
         found.insert(occurrence.at, occurrence.mark)
         found.forget(until)
-        _keep_newest(found, self.keep)
+        keep_newest(found, self.keep)
         return found
 
     def forget(self, entry: Series, now: int, person: Person) -> Series | None:
@@ -118,7 +118,8 @@ def next_fall(times: list[int], begin: int, bounds: Bounds, length: int) -> int:
     return NEVER
 
 
-def _keep_newest(series: Series, keep: int) -> None:
+def keep_newest(series: Series, keep: int) -> None:
+    """Remove the oldest events, as long as this number of newer events is kept."""
     if not series.counts:
         series.remove(0, len(series.times) - keep)
         return

@@ -104,14 +104,14 @@ class SequenceEvaluator(LeafEvaluator):
             if not fits >> i & 1:
                 continue
             if i == 0:
-                _add(matches[0], (at, at, self._bound(0, (None,) * len(self._kept), values)))
+                add_partial(matches[0], (at, at, self._bound(0, (None,) * len(self._kept), values)))
                 continue
             limit = self.steps[i].at_most_after
             for partial in matches[i - 1]:
                 begin, last, bound = partial
                 if at - begin > self.within or (limit and at - last > limit) or not self._agrees(i, bound, values):
                     continue
-                _add(matches[i], (begin, at, self._bound(i, bound, values)))
+                add_partial(matches[i], (begin, at, self._bound(i, bound, values)))
 
     def _agrees(self, i: int, bound: tuple[str | None, ...], values: tuple[str | None, ...]) -> bool:
         return all(values[own] is not None and values[own] == bound[kept] for own, kept in self._same[i])
@@ -193,7 +193,7 @@ def _last_of(partial: Partial) -> int:
     return partial[1]
 
 
-def _add(step: list[Partial], new: Partial) -> None:
+def add_partial(step: list[Partial], new: Partial) -> None:
     """Add a partial match, unless one is as good; remove those that are not better in anything."""
     begin, last, bound = new
     kept = []

@@ -9,7 +9,7 @@ import msgspec
 
 from models.delivery.notices import Notice, Resolution, Withdrawal
 from models.engage.caps import SUPPRESSED
-from models.events import Channel, Event
+from models.events import CHANNELS, Channel, Event
 from models.profile.ledger import Ledger, SentMessage
 
 _PREFIX = "message_"
@@ -76,6 +76,20 @@ def _restart_cooldown(ledger: Ledger, stopped: SentMessage) -> None:
     ledger.fired = fired | ({stopped.rule: max(before)} if before else {})
 
 
+def withdrawals_of_visitor(ledger: Ledger, user: str, at: int) -> list[tuple[Channel, Notice]]:
+    """Return the notices that stop a visitor's marketing messages in delivery, because the visitor has logged in.
+
+    From then on, the known user's profile decides.
+    """
+    notice = Withdrawal(user=user, at=at, reason="the visitor has logged in")
+    return [(channel, notice) for channel in CHANNELS if channel in _waiting(ledger)]
+
+
+def _waiting(ledger: Ledger) -> set[str]:
+    """Return the channels in which marketing may wait for its first or next attempt."""
+    return {sent.channel for sent in ledger.sent if sent.category == "marketing" and sent.outcome in ("", "unknown")}
+
+
 def notices_of_withdrawal(
     ledger: Ledger, event: Event, channels: Collection[Channel], granted: Collection[Channel]
 ) -> list[tuple[Channel, Notice]]:
@@ -95,6 +109,6 @@ def notices_of_withdrawal(
     """
     # A message without an outcome may wait for its first or next attempt. A message with an unknown outcome may be
     # tried again.
-    waiting = {sent.channel for sent in ledger.sent if sent.category == "marketing" and sent.outcome in ("", "unknown")}
+    waiting = _waiting(ledger)
     notice = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
     return [(channel, notice) for channel in channels if channel in granted or channel in waiting]

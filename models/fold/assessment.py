@@ -19,6 +19,7 @@ from models.learning.examples import ChurnExample, SegmentExample, fingerprint
 from models.profile import features, timers
 from models.profile.ledger import Ledger
 from models.profile.open_examples import OpenExample
+from models.profile.state import Facts
 from models.units import DAY
 
 ASSESS, LABEL = "assess", "label"
@@ -90,6 +91,18 @@ def mark_returned(user: LiveUser, event: Event, versions: Versions) -> None:
         for example in user.ledger.examples:
             if example.at < event.at <= example.at + churn.horizon_days * DAY:
                 example.returned = True
+
+
+def mark_returned_by(user: LiveUser, visitor: Facts, versions: Versions) -> None:
+    """Mark the open examples as returned within whose horizon a visitor was active who turns out to be this user.
+
+    Of the visitor's activity, only some times are known: the first and the last one, the newest sessions and items.
+    """
+    horizon = versions.configuration.churn.horizon_days * DAY
+    visits = [] if visitor.window is None else visitor.window.visits
+    times = (visitor.first_seen, visitor.last_seen, visitor.session_at, *visits, *visitor.recent.times())
+    for example in user.ledger.examples:
+        example.returned |= any(example.at < at <= example.at + horizon for at in times)
 
 
 def release_labels(piece: Piece, step: Step) -> None:

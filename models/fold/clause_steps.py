@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 
+from models.conditions.clauses import BucketClause, ValueClause
+from models.conditions.joining import Joining, Side, join_clauses
 from models.conditions.leaf import Person
 from models.conditions.periods import NEVER
 from models.conditions.recording import TruthRecord
-from models.conditions.steps import ClauseStep, ValueChange
+from models.conditions.steps import Change, ClauseStep, ValueChange
 from models.events import Event
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.live_user import LiveUser
@@ -20,7 +22,7 @@ from models.fold.piece import Piece, Step
 from models.fold.user_values import FactValues, time_zone
 from models.profile import timers
 from models.profile.ledger import Timer
-from models.profile.state import Consent
+from models.profile.state import Consent, Facts
 
 CLAUSES = "clauses"
 """Name of the timer at which a clause of the user can change without an event."""
@@ -83,6 +85,50 @@ def withdraw(piece: Piece, conditions: ConditionsInUse, step: Step, channels: It
         person, changed = _person(piece, conditions, user), [("consent", f"marketing@{one}") for one in channels]
         found = conditions.evaluator.revalue(user.open_conditions(), _changes(changed), step.now, person)
         _keep(step, found)
+
+
+def join(piece: Piece, conditions: ConditionsInUse, step: Step, before: Facts, visitor: Facts) -> None:
+    """Join the clauses of a visitor with those of the step's user, whose facts are those of both already.
+
+    Parameters
+    ----------
+    piece, conditions, step
+        The piece, the conditions in use, and the step of the merge.
+    before, visitor
+        The facts about the user before the merge, and those about the visitor.
+    """
+    user, evaluator = step.user, conditions.evaluator
+    clauses, values = user.open_conditions(), [*conditions.program.by_value, *conditions.program.numbers]
+    zone = time_zone(before.traits, piece.versions.configuration) if conditions.program.zoned else UTC
+    previous = user.person or Person(user.name, FactValues(before), zone, before.known_since)
+    clauses.state.known_since = user.facts.known_since
+    user.person = None
+    person = _person(piece, conditions, user)
+    sides = (Side(one.known_since, one.events) for one in (before, visitor))
+    found: ClauseStep | None = join_clauses(
+        conditions.program, clauses, visitor.clauses, Joining(step.now, previous, person, *sides)
+    )
+    changed = [(subject, name) for subject, name in sorted(set(values)) if subject in ("trait", "consent")]
+    found = _joined(evaluator.revalue(clauses, [ValueChange(*name) for name in changed], step.now, person), found)
+    if conditions.program.zoned and previous.zone != person.zone:
+        zone, person.zone = person.zone, previous.zone
+        found = _joined(evaluator.relocate(clauses, zone, step.now, person), found)
+    _keep(step, found)
+    _set_timer(conditions, user, step.now, person)
+
+
+def end(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
+    """Record the truths of all clauses of a user whose profile ends with the step, for decisions about earlier steps.
+
+    After the step, the user has no timer any more that would fire when a clause changes.
+    """
+    user = step.user
+    person, clauses = _person(piece, conditions, user), user.open_conditions()
+    if user.truths is None:
+        user.truths = TruthRecord()
+    for key, leaf in conditions.program.leaves.items():
+        if not isinstance(leaf.clause, ValueClause | BucketClause):
+            user.truths.add(step.number, [Change(key, leaf.truth(clauses.entry(leaf), step.now, person), None)])
 
 
 def expire(piece: Piece, conditions: ConditionsInUse, step: Step, timer: Timer) -> None:

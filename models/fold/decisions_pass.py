@@ -20,7 +20,7 @@ from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.failures import Cause, StepFailed
 from models.fold.known_failures import KnownFailures
-from models.fold.live_user import DECIDED, PENDING, LiveUser
+from models.fold.live_user import DECIDED, PENDING, WAITS, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Alignment, Piece, Step
 from models.fold.scores import PieceScores
@@ -204,6 +204,10 @@ class DecisionsPass:
             if step.event is not None and step.event.trust == "public":
                 effects.signals = [msgspec.structs.replace(one, public=True) for one in effects.signals]
             self._react(step, effects)
+        if effects.has_moved_pending:
+            self._schedule_pending(user, step)
+            if user.is_merged:
+                self._timers.set(user, WAITS, NEVER, step.number)
         self._emit(user, effects, step.number)
 
     def _signals(self, step: Step) -> list[Signal]:

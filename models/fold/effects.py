@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from models.batch import Output
 from models.delivery.notices import Notice
 from models.engage.decisions import Decision
 from models.events import Channel
@@ -25,6 +26,10 @@ class StepEffects:
         Examples for the learners.
     notices
         Notices to delivery about messages that it already has, with their channels.
+    forwarded
+        Records for the profile of another user, who is the same person.
+    has_moved_pending
+        Whether pending messages came from another profile, or went there, so that their timer has to be set again.
     """
 
     signals: list[Signal] = field(default_factory=list)
@@ -32,3 +37,5 @@ class StepEffects:
     churn_examples: list[ChurnExample] = field(default_factory=list)
     segment_examples: list[SegmentExample] = field(default_factory=list)
     notices: list[tuple[Channel, Notice]] = field(default_factory=list)
+    forwarded: list[Output] = field(default_factory=list)
+    has_moved_pending: bool = False

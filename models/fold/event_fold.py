@@ -11,6 +11,7 @@ from models.errors import EventWarning, InvalidEvent
 from models.events import MICROS, Event, decode_event
 from models.fold import step
 from models.fold.failures import EVENT, RECORD, STATEMENT, Cause, StepFailed
+from models.fold.identity_fold import IdentityFold
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import LiveUser
 from models.fold.partition_state import PartitionState
@@ -47,6 +48,7 @@ class EventFold:
         self._piece = piece
         self._outputs = piece.outputs
         self._failures = failures
+        self._identities = IdentityFold(state, piece, failures)
         self._memo = state.memo
         self._versions = state.versions
 
@@ -65,6 +67,11 @@ class EventFold:
             # An ordered commit was interrupted, so the stored user is ahead of the stored position.
             return
         try:
+            if event.anonymous is not None or user.customer.identity is not None:
+                found = self._identities.take(record, user, event)
+                if found is None:
+                    return
+                event = found
             if event.type in statements.SIMPLE and not event.traits:
                 self._fold_simple(record, user, event)
             else:

@@ -129,9 +129,15 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         for name, due in self.decided.items():
             set_timer(self.customer, name, due)
         put_back(self.numbers, self.facts)
-        if self.conditions is not None:
+        if self.conditions is not None and not self.is_merged:
             self._settle_conditions(self.conditions)
         return self.customer
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the user is an anonymous id whose profile has moved to a known user."""
+        identity = self.customer.identity
+        return identity is not None and identity.owner is not None
 
     def open_conditions(self) -> UserConditions:
         """Return what the clauses of conditions remember, and the segments by rule."""

@@ -70,7 +70,7 @@ def encode_effects(key: bytes, effects: StepEffects) -> list[Output]:
             records.append(Output(f"messages.{decision.message.channel}", key, encode_message(decision.message)))
     records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
     records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
-    return _checked(key, records)
+    return _checked(key, records + effects.forwarded)
 
 
 def count_effects(effects: StepEffects, counts: dict[tuple[str, ...], float]) -> None:

@@ -85,6 +85,11 @@ class PieceOutputs:
         self._places.append(self.number * _PLACES + _FIRST)
         self._interactions += 1
 
+    def add_record(self, output: Output) -> None:
+        """Add a record of the first pass to the step in progress."""
+        self._records.append(output)
+        self._places.append(self.number * _PLACES + _FIRST)
+
     def add_decided(self, number: int, outputs: list[Output]) -> None:
         """Add records of the third pass to the step of this number; the steps must come in order."""
         self._decided.append((number * _PLACES + _THIRD, outputs))

@@ -33,6 +33,9 @@ from models.wire.withdrawals import channels_of
 CART = "cart"
 """Kind of the timers that fire when a rule's waiting time after a change of the cart has passed."""
 
+FORGET = "forget"
+"""Name of the timer at which the message ids of a merged profile are beyond the horizon."""
+
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 """Types of events that change the cart."""
 _ASSESSED = VISITS | {"refund"}

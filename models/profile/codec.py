@@ -4,7 +4,7 @@ The header answers two questions without decoding the rest: which record the use
 next timer is due. The rest has one of two forms. The form follows from the state alone, so the bytes are the same
 however a log is cut into batches:
 
-- An active user is an array of two: facts and ledger.
+- An active user is an array of two: facts and ledger. A user with links to other profiles has a third element.
 - A dormant user is a :class:`_DormantUser`: the fields that the daily assessment changes, and all others compressed.
 """
 
@@ -19,6 +19,7 @@ import msgspec
 from models.errors import StateMismatch
 from models.profile import compression, schema_4
 from models.profile.ledger import Ledger, Timer
+from models.profile.links import ProfileIdentity
 from models.profile.seen_ids import SeenIds
 from models.profile.state import Customer, Facts
 
@@ -30,14 +31,20 @@ HEADER = struct.Struct("<Bqq")
 """Layout of the header: schema, offset of the newest record seen, and due time of the next timer."""
 
 _READABLE = (SCHEMA, PREVIOUS_SCHEMA)
-_ACTIVE = 0x92
-"""First byte of an active user's msgpack, an array of two elements. A dormant user is an array of eight elements."""
+_MAX_ACTIVE = 0x93
+"""Maximum of the first byte of an active user's msgpack, an array of up to three elements. A dormant user has eight."""
 _NO_IDS = SeenIds()
 
 
 class _ActiveUser(msgspec.Struct, array_like=True, gc=False):
     facts: Facts
     ledger: Ledger
+
+
+class _LinkedUser(msgspec.Struct, array_like=True, gc=False):
+    facts: Facts
+    ledger: Ledger
+    identity: ProfileIdentity | None = None
 
 
 class _DormantUser(msgspec.Struct, array_like=True, gc=False):
@@ -73,7 +80,7 @@ class _DormantUser(msgspec.Struct, array_like=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_active = msgspec.msgpack.Decoder(_ActiveUser).decode
+_decode_active = msgspec.msgpack.Decoder(_LinkedUser).decode
 _decode_dormant = msgspec.msgpack.Decoder(_DormantUser).decode
 
 
@@ -82,7 +89,7 @@ def pack(customer: Customer, schema: int = SCHEMA) -> bytes:
     head = HEADER.pack(schema, customer.seen, customer.next_due)
     if customer.is_dormant:
         return head + _encode(_to_dormant(customer, schema))
-    body = _encode(_ActiveUser(customer.facts, customer.ledger))
+    body = _encode_active(customer.facts, customer.ledger, customer.identity)
     return head + (body if schema == SCHEMA else schema_4.downgraded(body))
 
 
@@ -98,10 +105,10 @@ def unpack(data: bytes) -> Customer:
     if schema not in _READABLE:
         raise StateMismatch("profile", schema, SCHEMA)
     packed = memoryview(data)[HEADER.size :]
-    if packed[0] != _ACTIVE:
+    if packed[0] > _MAX_ACTIVE:
         return _from_dormant(_decode_dormant(packed), schema, seen, due)
     body = _decode_active(packed if schema == SCHEMA else schema_4.upgraded(packed))
-    return Customer(body.facts, body.ledger, seen)
+    return Customer(body.facts, body.ledger, seen, identity=body.identity)
 
 
 def header(data: bytes) -> tuple[int, int]:
@@ -140,7 +147,11 @@ def dormant_body(customer: Customer) -> bytes:
         memberships=ledger.memberships,
         segment_since=ledger.segment_since,
     )
-    return _encode(_ActiveUser(facts, unchanged))
+    return _encode_active(facts, unchanged, customer.identity)
+
+
+def _encode_active(facts: Facts, ledger: Ledger, identity: ProfileIdentity | None) -> bytes:
+    return _encode(_ActiveUser(facts, ledger) if identity is None else _LinkedUser(facts, ledger, identity))
 
 
 def _to_dormant(customer: Customer, schema: int) -> _DormantUser:
@@ -171,4 +182,4 @@ def _from_dormant(stored: _DormantUser, schema: int, seen: int, due: int) -> Cus
         Timer(at, name) for at, name in zip(accumulate(stored.waits, initial=due), stored.timers, strict=False)
     ]
     is_current = schema == SCHEMA and stored.dictionary == compression.DICTIONARY
-    return Customer(body.facts, ledger, seen, (packed, stored.compressed) if is_current else None)
+    return Customer(body.facts, ledger, seen, (packed, stored.compressed) if is_current else None, body.identity)

@@ -49,9 +49,9 @@ def settle(facts: Facts, late_before: int, refused_before: int) -> None:
     window = facts.window
     if window is None:
         return
-    _close_sessions(facts, window, late_before)
+    close_sessions(facts, window, late_before)
     window.orders = {order: at for order, at in window.orders.items() if at >= late_before}
-    _apply_old_changes(window, late_before)
+    apply_old_changes(window, late_before)
     window.traits = {name: at for name, at in window.traits.items() if at >= refused_before}
     window.forgotten = window.forgotten if window.forgotten >= refused_before else 0
     if not (window.visits or window.orders or window.changes or window.traits or window.forgotten):
@@ -81,15 +81,15 @@ def visit(facts: Facts, at: int, late_before: int) -> bool:
             window.visits[-1] = at
         return False
     if facts.sessions:
-        window = _window(facts)
+        window = window_of(facts)
         if not window.visits:
             window.gap, window.ended, window.visits = facts.gap, 0, [facts.session_at, newest]
         window.visits += (at, at)
-        facts.gap = _mean_gap(facts.gap, at - newest, first=facts.sessions == 1)
+        facts.gap = mean_gap(facts.gap, at - newest, first=facts.sessions == 1)
     facts.sessions += 1
     facts.session_at = at
     if window is not None:
-        _close_sessions(facts, window, late_before)
+        close_sessions(facts, window, late_before)
     return True
 
 
@@ -98,16 +98,16 @@ def change_cart(facts: Facts, change: CartChange, late_before: int) -> None:
     if change.at >= facts.cart_at:
         if change.at >= late_before:
             _keep(facts, change)
-        facts.cart = _changed(facts.cart, change)
+        facts.cart = changed_cart(facts.cart, change)
         facts.cart_at = change.at
     elif change.at >= late_before:
         window = _keep(facts, change)
         cart = window.cart
         for one in window.changes:
-            cart = _changed(cart, one)
+            cart = changed_cart(cart, one)
         facts.cart = cart
     if facts.window is not None:
-        _apply_old_changes(facts.window, late_before)
+        apply_old_changes(facts.window, late_before)
 
 
 def is_newest_of(facts: Facts, trait: str, at: int, refused_before: int) -> bool:
@@ -117,7 +117,7 @@ def is_newest_of(facts: Facts, trait: str, at: int, refused_before: int) -> bool
         return False
     if at < refused_before:  # a forced event: the known value may be newer
         return trait not in facts.traits
-    _window(facts).traits[trait] = at
+    window_of(facts).traits[trait] = at
     return True
 
 
@@ -141,27 +141,29 @@ def bound_traits(facts: Facts) -> None:
             return
 
 
-def _window(facts: Facts) -> Window:
+def window_of(facts: Facts) -> Window:
+    """Return the recent history of a user; it is created if there is none."""
     if facts.window is None:
         facts.window = Window()
     return facts.window
 
 
 def _keep(facts: Facts, change: CartChange) -> Window:
-    window = _window(facts)
+    window = window_of(facts)
     if not window.changes:
         window.cart = facts.cart
     insort(window.changes, change, key=_when)
     return window
 
 
-def _mean_gap(mean: float, gap: int, *, first: bool) -> float:
+def mean_gap(mean: float, gap: int, *, first: bool) -> float:
+    """Return the decayed mean of the gaps between sessions after one more gap, milliseconds."""
     return float(gap) if first else (1 - _GAP_WEIGHT) * mean + _GAP_WEIGHT * gap
 
 
 def _visit_before(facts: Facts, at: int, late_before: int) -> None:
     """Insert a visit before the newest session: it prolongs a session, joins two, or becomes one itself."""
-    window = _window(facts)
+    window = window_of(facts)
     visits = window.visits
     if at <= window.ended:
         return  # it lies among sessions that were closed because there are too many
@@ -182,12 +184,12 @@ def _visit_before(facts: Facts, at: int, late_before: int) -> None:
     facts.gap, ended = window.gap, window.ended
     for number, (begin, end) in enumerate(joined, closed):
         if ended:
-            facts.gap = _mean_gap(facts.gap, begin - ended, first=number == 1)
+            facts.gap = mean_gap(facts.gap, begin - ended, first=number == 1)
         ended = end
-    _close_sessions(facts, window, late_before)
+    close_sessions(facts, window, late_before)
 
 
-def _close_sessions(facts: Facts, window: Window, late_before: int) -> None:
+def close_sessions(facts: Facts, window: Window, late_before: int) -> None:
     """Close sessions, oldest first, and count the gaps before them.
 
     A session is closed if the next one began before ``late_before``, or if too many sessions are kept.
@@ -200,12 +202,12 @@ def _close_sessions(facts: Facts, window: Window, late_before: int) -> None:
         begin, end = visits[:2]
         if window.ended:
             number = facts.sessions - len(visits) // 2
-            window.gap = _mean_gap(window.gap, begin - window.ended, first=number == 1)
+            window.gap = mean_gap(window.gap, begin - window.ended, first=number == 1)
         window.ended = end
         del visits[:2]
 
 
-def _changed(cart: dict[str, CartLine], change: CartChange) -> dict[str, CartLine]:
+def changed_cart(cart: dict[str, CartLine], change: CartChange) -> dict[str, CartLine]:
     """Return a cart after a change; the given cart is not changed, because it may be shared."""
     item = change.item
     if item is None:
@@ -223,10 +225,11 @@ def _changed(cart: dict[str, CartLine], change: CartChange) -> dict[str, CartLin
     return changed
 
 
-def _apply_old_changes(window: Window, late_before: int) -> None:
+def apply_old_changes(window: Window, late_before: int) -> None:
+    """Apply the changes that only late events could precede to the cart before them."""
     changes, past = window.changes, 0
     while past < len(changes) and (changes[past].at < late_before or len(changes) - past > MAX_CHANGES):
-        window.cart = _changed(window.cart, changes[past])
+        window.cart = changed_cart(window.cart, changes[past])
         past += 1
     if past:
         del changes[:past]

@@ -99,7 +99,7 @@ def repeat_of(facts: Facts, event: Event, orders_before: int) -> str:
         return ""  # the repeat adds the missing currency
     if before.known & UPDATED:
         return "updated"
-    is_same = event.amount == before.amount and _can_be_one(before.currency, event.currency)
+    is_same = event.amount == before.amount and can_be_one(before.currency, event.currency)
     return "same" if is_same else "different"
 
 
@@ -127,7 +127,7 @@ def purchase(facts: Facts, numbers: Numbers, event: Event, orders_before: int) -
     before = _known(facts, event.order, orders_before)
     if before is _UNKNOWN and _counted_by_schema_3(facts, event.order):
         if event.order_form == "lines":
-            facts.spent = _sum(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
+            facts.spent = add_money(facts.spent, event.currency or DEFAULT_CURRENCY, event.amount)
             numbers[SPENT] = sum(facts.spent.values())
             bump(numbers, SPEND, event.at, event.amount / MICROS)
         return
@@ -144,7 +144,7 @@ def refund(facts: Facts, numbers: Numbers, event: Event, orders_before: int) -> 
     after = _claimed(before, event)
     if event.order is None or after is before:
         amount = event.amount if not before.known & _STATED else 0
-        facts.refunded = _sum(facts.refunded, event.currency or DEFAULT_CURRENCY, amount)
+        facts.refunded = add_money(facts.refunded, event.currency or DEFAULT_CURRENCY, amount)
         return
     _count(facts, numbers, before, after)
     _remember(facts, event.order, after, orders_before)
@@ -233,19 +233,19 @@ def _confirms(before: KnownOrder, event: Event) -> bool:
 
 
 def _is_in_other_currency(before: KnownOrder, event: Event) -> bool:
-    if _can_be_one(before.currency, event.currency) or not before.known & _STATED:
+    if can_be_one(before.currency, event.currency) or not before.known & _STATED:
         return False
     if event.type == "refund":
         return event.order_form != "whole" and event.amount > 0
     return event.order_form == "lines" and before.known & _STATED == LINES and not _confirms(before, event)
 
 
-def _can_be_one(known: str, said: str) -> bool:
+def can_be_one(known: str, said: str) -> bool:
     """Return whether two currencies are the same, or at least one is unknown."""
     return known == said or known in _NO_CURRENCIES or said in _NO_CURRENCIES
 
 
-def _settled(known: str, said: str) -> str:
+def settled_currency(known: str, said: str) -> str:
     """Return the currency of an order: the known one, or the stated one if none is known."""
     return said if known in _NO_CURRENCIES and said else known
 
@@ -253,7 +253,7 @@ def _settled(known: str, said: str) -> str:
 def _after(before: KnownOrder, event: Event) -> KnownOrder:
     """Return the order as it is known after a purchase."""
     if not before.known & _STATED:
-        if _can_be_one(before.currency, event.currency):
+        if can_be_one(before.currency, event.currency):
             before = KnownOrder(event.at, 0, before.currency, before.claimed, before.known)
         else:  # refunds in another currency do not count against the order
             before = KnownOrder(event.at, known=before.known)
@@ -268,16 +268,16 @@ def _after(before: KnownOrder, event: Event) -> KnownOrder:
     if form == "replacement":
         known |= UPDATED
         if event.at >= updated:
-            amount, currency, updated = event.amount, _settled(event.currency, currency), event.at
+            amount, currency, updated = event.amount, settled_currency(event.currency, currency), event.at
     elif form == "whole":
         if not known & (UPDATED | WHOLE):
-            amount, currency = event.amount, _settled(event.currency, currency)
+            amount, currency = event.amount, settled_currency(event.currency, currency)
         known |= WHOLE
     else:
         if not known & (UPDATED | WHOLE):
             amount += event.amount
         known |= LINES
-    return KnownOrder(at, amount, _settled(currency, event.currency), before.claimed, known, updated)
+    return KnownOrder(at, amount, settled_currency(currency, event.currency), before.claimed, known, updated)
 
 
 def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
@@ -285,10 +285,10 @@ def _claimed(before: KnownOrder, event: Event) -> KnownOrder:
     at, currency, claimed, known = before.at, before.currency, before.claimed, before.known
     if event.order_form == "whole":
         known |= REFUNDED
-    elif not event.amount or (not known & _STATED and not _can_be_one(currency, event.currency)):
+    elif not event.amount or (not known & _STATED and not can_be_one(currency, event.currency)):
         return before
     else:
-        currency, claimed = _settled(currency, event.currency), min(claimed + event.amount, MAX_MONEY)
+        currency, claimed = settled_currency(currency, event.currency), min(claimed + event.amount, MAX_MONEY)
     if not known & _STATED:
         at = event.at if before is _UNKNOWN else min(at, event.at)
     return KnownOrder(at, before.amount, currency, claimed, known, before.updated)
@@ -326,8 +326,8 @@ def _count(facts: Facts, numbers: Numbers, before: KnownOrder | None, after: Kno
         _replace_spent(facts, was, after)
         numbers[SPENT] = sum(facts.spent.values())
     if before is not None and before.claimed <= after.claimed:  # otherwise refunds in another currency stay
-        facts.refunded = _sum(facts.refunded, currency_of(before), -refunded(before))
-    facts.refunded = _sum(facts.refunded, currency_of(after), refunded(after))
+        facts.refunded = add_money(facts.refunded, currency_of(before), -refunded(before))
+    facts.refunded = add_money(facts.refunded, currency_of(after), refunded(after))
 
 
 def _replace_spent(facts: Facts, was: KnownOrder | None, after: KnownOrder) -> None:
@@ -335,11 +335,11 @@ def _replace_spent(facts: Facts, was: KnownOrder | None, after: KnownOrder) -> N
     if was is not None and currency_of(was) == currency:
         amount -= was.amount
     elif was is not None:
-        facts.spent = _sum(facts.spent, currency_of(was), -was.amount)
-    facts.spent = _sum(facts.spent, currency, amount)
+        facts.spent = add_money(facts.spent, currency_of(was), -was.amount)
+    facts.spent = add_money(facts.spent, currency, amount)
 
 
-def _sum(sums: dict[str, int], currency: str, amount: int) -> dict[str, int]:
+def add_money(sums: dict[str, int], currency: str, amount: int) -> dict[str, int]:
     """Return the sums with an amount added to one currency.
 
     A sum of 0 is removed, so that a reversed amount leaves no trace. The given sums are not changed, because a decision

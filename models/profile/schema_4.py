@@ -40,8 +40,8 @@ def upgraded(packed: bytes | memoryview) -> bytes:
 
 
 def downgraded(packed: bytes | memoryview) -> bytes:
-    """Return facts and ledger of schema 5 in the layout of schema 4."""
-    facts, ledger = msgspec.msgpack.decode(packed)
+    """Return facts and ledger of schema 5 in the layout of schema 4, which has no links to other profiles."""
+    facts, ledger, *_ = msgspec.msgpack.decode(packed)
     numbers = _DOUBLES.unpack(facts[_PLACE].ljust(_DOUBLES.size, _ZERO))
     rows = (numbers[begin : begin + _WIDTH] for begin in range(0, len(numbers), _WIDTH))
     facts[_PLACE : _PLACE + 1] = [[int(at), values if at else ()] for at, *values in rows]

@@ -140,6 +140,47 @@ def forget(ids: SeenIds, floor: int) -> None:
         _drop(ids, past)
 
 
+def join(one: SeenIds, other: SeenIds, now: int) -> tuple[SeenIds, int]:
+    """Return the ids of both, for two profiles of one person; the arguments are not changed.
+
+    Parameters
+    ----------
+    one, other
+        Ids of the two profiles. An id that both know is kept twice, which does no harm.
+    now
+        The partition's clock, milliseconds.
+
+    Returns
+    -------
+    tuple of SeenIds and int
+        The joint ids, and the number of ids that had to be forgotten early; see :func:`remember`.
+    """
+    if not other.marks:
+        return SeenIds(max(one.floor, other.floor), list(one.marks), one.digests), 0
+    joint = SeenIds(max(one.floor, other.floor))
+    for time, _, count, digests in sorted([*_buckets(one, 0), *_buckets(other, 1)]):
+        joint.marks += (count, time)
+        joint.digests += digests
+    forgotten = 0
+    while len(joint) > MAX_IDS:
+        forgotten, until = forgotten + joint.marks[0], joint.marks[1]
+        _drop(joint, 1)
+        if until <= now:
+            joint.floor = max(joint.floor, until + 1)
+    return joint, forgotten
+
+
+def _buckets(ids: SeenIds, profile: int) -> list[tuple[int, int, int, bytes]]:
+    """Return time, profile, number and digests of each bucket."""
+    found, begin, newest = [], 0, 0
+    for count, time in zip(ids.marks[::2], ids.marks[1::2], strict=True):
+        end = begin + count * WIDTH_BYTES
+        newest = max(newest, time)
+        found.append((newest, profile, count, ids.digests[begin:end]))
+        begin = end
+    return found
+
+
 def _drop(ids: SeenIds, buckets: int) -> None:
     count = sum(ids.marks[0 : 2 * buckets : 2])
     ids.digests = ids.digests[count * WIDTH_BYTES :]

@@ -17,6 +17,7 @@ from models.conditions.user_state import ClauseState
 from models.events import Origin
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.ledger import NEVER, Ledger
+from models.profile.links import ProfileIdentity
 from models.profile.recent_items import RecentItems
 from models.profile.seen_ids import SeenIds
 from models.units import DAY
@@ -248,12 +249,15 @@ class Customer(msgspec.Struct, array_like=True, eq=False, gc=False):
     compressed
         The bytes from which a dormant user was decoded, before and after ``compression.compress``; not a part of the
         state. If the same bytes are to be compressed again, the codec uses these.
+    identity
+        Links to other profiles of the same person; ``None`` for a user without links.
     """
 
     facts: Facts = msgspec.field(default_factory=Facts)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     seen: int = -1
     compressed: tuple[bytes, bytes] | None = None
+    identity: ProfileIdentity | None = None
 
     @property
     def next_due(self) -> int:
@@ -268,6 +272,7 @@ class Customer(msgspec.Struct, array_like=True, eq=False, gc=False):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Customer):
             return NotImplemented
-        return (self.facts, self.ledger, self.seen) == (other.facts, other.ledger, other.seen)
+        mine, theirs = (self.facts, self.ledger, self.seen), (other.facts, other.ledger, other.seen)
+        return mine == theirs and self.identity == other.identity
 
     __hash__ = None  # type: ignore[assignment]

@@ -200,7 +200,8 @@ def _settled(event: Event, reading: Reading) -> Event:
     if event.trust == "public":
         event = _distrusted(event, reading.warnings)
     if event.origin == "test" and not event.user.startswith(TEST):
-        event = msgspec.structs.replace(event, user=TEST + event.user)
+        anonymous = None if event.anonymous is None else TEST + event.anonymous
+        event = msgspec.structs.replace(event, user=TEST + event.user, anonymous=anonymous)
     return event
 
 

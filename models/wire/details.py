@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from models.errors import EventWarning, InvalidEvent
+from models.events import ANONYMOUS
 from models.wire import fields
 from models.wire.fields import Json
 
@@ -66,6 +67,38 @@ def identifier(value: object, field: str) -> str:
     if is_absent(value):
         raise InvalidEvent("empty", field, fields.shown(value), "text that is not blank")
     return fields.identifier(as_text(value), field)
+
+
+def user_of(raw: Json) -> str:
+    """Return the key of a record's user: the ``userId``, or else the ``anonymousId``.
+
+    Raises
+    ------
+    InvalidEvent
+        The record has neither, or the one that counts is not an id.
+    """
+    user = optional_id(raw.get("userId"), "userId")
+    if user is not None:
+        return user
+    anonymous = optional_id(raw.get("anonymousId"), "anonymousId")
+    if anonymous is None:
+        raise InvalidEvent("missing_user", "userId", "nothing", "userId or anonymousId, not blank")
+    return fields.identifier(ANONYMOUS + anonymous, "anonymousId")
+
+
+def anonymous_key(raw: Json, field: str, warnings: list[EventWarning]) -> str | None:
+    """Return the key of the anonymous profile that a record of a known user names; ``None`` if it names none.
+
+    A value that is not an id gives a warning.
+    """
+    try:
+        anonymous = optional_id(raw.get(field), field)
+        if anonymous is None:
+            return None
+        return fields.identifier(ANONYMOUS + anonymous.removeprefix(ANONYMOUS), field)
+    except InvalidEvent as error:
+        warnings.append(warning_of(error))
+        return None
 
 
 def order_id(value: object, field: str) -> str:

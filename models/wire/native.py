@@ -9,13 +9,13 @@ import msgspec
 import orjson
 
 from models.errors import InvalidEvent
-from models.events import DEFAULT_CURRENCY, TEST, Event, EventType, OrderLine
+from models.events import ANONYMOUS, DEFAULT_CURRENCY, INTERNAL, TEST, Event, EventType, OrderLine
 from models.wire import fields, orders, statements, withdrawals
 from models.wire.fields import Json
 from models.wire.reading import Reading
 from models.wire.traits import read_traits
 
-TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if not kind.startswith("message_"))
+TYPES: tuple[str, ...] = tuple(kind for kind in get_args(EventType) if kind not in INTERNAL)
 """Types of events that every sender may use."""
 
 _OPEN = frozenset(TYPES)
@@ -33,7 +33,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "refund": _ANY | _ORDER,
     "rating": _ANY | {"item", "category", "rating", "text"},
     "support_message": _ANY | {"text"},
-    "identify": _ANY,
+    "identify": _ANY | {"anonymous"},
     "consent": _ANY | {"channel", "granted", "reason", "complaint", "confirmed"},
     "custom": _ANY | {"item", "category"},
 }
@@ -71,6 +71,7 @@ def read_native(raw: Json, reading: Reading) -> Event:
         if "origin" not in raw
         else fields.origin(raw["origin"], reading.received.origin),
         trust=reading.received.trust,
+        anonymous=None if kind != "identify" or get("anonymous") is None else _anonymous(raw),
         name=None if name is None else fields.label(name, "name"),
         properties=fields.bounded(raw["properties"], "properties", small=reading.small) or None
         if "properties" in raw
@@ -78,6 +79,14 @@ def read_native(raw: Json, reading: Reading) -> Event:
         **said,
     )
     return _named(event) if kind == "custom" else event
+
+
+def _anonymous(raw: Json) -> str:
+    """Return the key of the anonymous profile that an ``identify`` names besides its user."""
+    anonymous = fields.identifier(raw["anonymous"], "anonymous")
+    if str(raw.get("user")).startswith(ANONYMOUS):
+        raise InvalidEvent("ambiguous", "anonymous", f"user {fields.shown(raw.get('user'))}", "only with a known user")
+    return fields.identifier(ANONYMOUS + anonymous.removeprefix(ANONYMOUS), "anonymous")
 
 
 def _named(event: Event) -> Event:
@@ -231,7 +240,7 @@ def _bad_type(kind: object) -> InvalidEvent:
         return fields.wrong_type("type", kind, allowed)
     if kind in _OURS:
         return InvalidEvent(
-            "reserved_type", "type", kind, f"{allowed}; only Perennial itself reports outcomes of its messages"
+            "reserved_type", "type", kind, f"{allowed}; only Perennial itself writes outcomes and merges of profiles"
         )
     return InvalidEvent("bad_type", "type", ascii(kind), f"{allowed}; for an event of your own, use custom with a name")
 
@@ -270,6 +279,8 @@ def encode(event: Event) -> bytes:
             said[name] = value
     if event.origin != "live":
         said["origin"] = event.origin
+    if event.anonymous is not None and event.type == "identify":
+        said["anonymous"] = event.anonymous.removeprefix(TEST).removeprefix(ANONYMOUS)
     if event.type == "consent":
         said["channel"] = event.channel or "all"
         said |= {name: True for name in ("complaint", "confirmed") if getattr(event, name)}

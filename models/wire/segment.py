@@ -6,6 +6,7 @@ bad detail does not lose an event, unless the event would then state something t
     detail that cannot be used       what happens to the event
     user, time, the event's name,    refused: it is not known whose event it is, or when or what happened
     groupId, previousId
+    anonymousId beside a userId      kept without it; the visitor's profile is not linked with the user
     messageId                        kept, with an id made from its place; a repetition cannot be recognised
     an order's money: no total and   refused, because sums would be wrong. total, revenue, value and the products are
     not all products can be read     tried in this order; the price of a product without an item counts as well
@@ -37,7 +38,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from models.errors import EventWarning, InvalidEvent
-from models.events import ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm
+from models.events import ALIAS, ANONYMOUS, DEFAULT_CURRENCY, UNREADABLE_CURRENCY, UPDATE, Event, EventType, OrderForm
 from models.wire import details, fields, statements, withdrawals
 from models.wire.currencies import CURRENCIES
 from models.wire.details import is_absent, take, take_first
@@ -61,7 +62,6 @@ _TOTALS = ("total", "revenue", "value")
 _MONEY_PATHS = frozenset(f"properties.{name}" for name in (*_TOTALS, "products"))
 _ORDER_ID = ("order_id", "orderId")
 _REVIEWED_ITEM = ("product_id", "productId", "sku")
-_USER_ALLOWED = "userId or anonymousId, not blank"
 _MONEY_ALLOWED = "the order's total, or its products with their prices"
 _ELSE_CUSTOM = "; without it, the event is kept as custom"
 
@@ -78,13 +78,15 @@ def read_segment(raw: Json, reading: Reading) -> Event:
         if call is None:
             raise fields.missing("type", allowed)
         raise InvalidEvent("bad_type", "type", fields.shown(call), allowed)
-    common = {
+    common: Json = {
         "id": _id(raw, reading),
-        "user": _user(raw),
+        "user": details.user_of(raw),
         "at": when(raw, reading),
         "origin": reading.received.origin,
         "trust": reading.received.trust,
     }
+    if raw.get("anonymousId") is not None and not common["user"].startswith(ANONYMOUS):
+        common["anonymous"] = details.anonymous_key(raw, "anonymousId", reading.warnings)
     return reader(raw, common, reading)
 
 
@@ -94,16 +96,6 @@ def _id(raw: Json, reading: Reading) -> str:
     except InvalidEvent as error:  # as for an event without an id: only its repetition cannot be recognised
         reading.warnings.append(details.warning_of(error))
         return reading.received.source.id
-
-
-def _user(raw: Json) -> str:
-    user = details.optional_id(raw.get("userId"), "userId")
-    if user is not None:
-        return user
-    anonymous = details.optional_id(raw.get("anonymousId"), "anonymousId")
-    if anonymous is None:
-        raise InvalidEvent("missing_user", "userId", "nothing", _USER_ALLOWED)
-    return fields.identifier(ANONYMOUS + anonymous, "anonymousId")
 
 
 def when(raw: Json, reading: Reading) -> int:
@@ -357,9 +349,11 @@ def _group(raw: Json, common: Json, reading: Reading) -> Event:
     return Event(type="custom", name="Group", properties=about, **common)
 
 
-def _alias(raw: Json, common: Json, reading: Reading) -> Event:  # noqa: ARG001 - one signature for every call
+def _alias(raw: Json, common: Json, reading: Reading) -> Event:
     about = {"previousId": details.required_id(raw, "previousId", "the id that the user had before")}
-    return Event(type="custom", name="Alias", properties=about, **common)
+    if not common["user"].startswith(ANONYMOUS):
+        common["anonymous"] = details.anonymous_key(raw, "previousId", reading.warnings)
+    return Event(type="custom", name=ALIAS, properties=about, **common)
 
 
 _READERS: dict[str, _Reader] = {

@@ -11,15 +11,15 @@ import pytest
 
 from models.delivery import deliveries
 from models.fold import memo
-from models.profile import codec, ledger, open_examples, recent_items, seen_ids, state
+from models.profile import codec, ledger, links, open_examples, recent_items, seen_ids, state
 
 STORED = {
-    "profile": ((state, ledger, codec, recent_items, open_examples, seen_ids), codec.SCHEMA),
+    "profile": ((state, ledger, links, codec, recent_items, open_examples, seen_ids), codec.SCHEMA),
     "clock of a partition": ((memo,), memo.SCHEMA),
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "369f545c0f1d967d",
+    ("profile", 5): "60e8bc8dcc26c7c7",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "265a3b30358a9bea",
 }

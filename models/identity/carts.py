@@ -1,0 +1,90 @@
+"""Join the cart of a visitor with that of the known user, in the order of time.
+
+The changes of the last hours are known one by one, so they are applied as if all of them had come to one profile. Of an
+older content, only the time of the last change is known.
+"""
+
+from __future__ import annotations
+
+import heapq
+from operator import attrgetter
+from typing import NamedTuple
+
+from models.profile import lateness
+from models.profile.lateness import MAX_CART_LINES
+from models.profile.numbers import PURCHASES, numbers_of
+from models.profile.state import CartChange, CartLine, Facts
+
+_when = attrgetter("at")
+
+
+class _Cart(NamedTuple):
+    """The cart of one profile.
+
+    Attributes
+    ----------
+    before
+        Its content before the changes.
+    changes
+        The changes of the last hours, oldest first.
+    at
+        Time of the last change, milliseconds.
+    bought_at
+        Time of the newest purchase, milliseconds; 0 without any.
+    """
+
+    before: dict[str, CartLine]
+    changes: list[CartChange]
+    at: int
+    bought_at: int
+
+
+def join_carts(facts: Facts, known: Facts, visitor: Facts, late_before: int) -> None:
+    """Set the cart of the joint facts. A purchase of either profile empties what was put into the cart before.
+
+    Parameters
+    ----------
+    facts
+        The joint facts.
+    known, visitor
+        The facts to join; they are only read.
+    late_before
+        Time before which events are late, milliseconds.
+    """
+    one, other = _of(known), _of(visitor)
+    facts.cart_at = max(one.at, other.at)
+    before = _sum(_left(one, other), _left(other, one), other_is_newer=other.at > one.at)
+    facts.cart = before
+    changes = list(heapq.merge(one.changes, other.changes, key=_when))
+    for change in changes:
+        facts.cart = lateness.changed_cart(facts.cart, change)
+    if changes:
+        window = lateness.window_of(facts)
+        window.cart, window.changes = before, changes
+        lateness.apply_old_changes(window, late_before)
+
+
+def _of(facts: Facts) -> _Cart:
+    window = facts.window
+    bought_at = int(numbers_of(facts)[PURCHASES])
+    if window is None or not window.changes:
+        return _Cart(facts.cart, [], facts.cart_at, bought_at)
+    return _Cart(window.cart, window.changes, facts.cart_at, bought_at)
+
+
+def _left(cart: _Cart, other: _Cart) -> dict[str, CartLine]:
+    """Return the older content of a cart, unless the other profile has bought it since."""
+    is_bought = not cart.changes and other.bought_at > cart.at
+    return {} if is_bought else cart.before
+
+
+def _sum(one: dict[str, CartLine], other: dict[str, CartLine], *, other_is_newer: bool) -> dict[str, CartLine]:
+    joint = dict(one)
+    for item, line in other.items():
+        mine = joint.get(item)
+        if mine is not None:
+            price = line.price if other_is_newer and line.price else mine.price or line.price
+            joint[item] = CartLine(mine.quantity + line.quantity, price)
+        elif len(joint) < MAX_CART_LINES:
+            joint[item] = line
+    return joint

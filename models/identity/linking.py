@@ -1,0 +1,143 @@
+"""The links between a known user and anonymous ids: which login is the newest, and which records follow from it.
+
+A login is an event of a known user that names an anonymous id. After the newest login, the id belongs to its user. Of
+two logins with the same time, the one with the larger message id counts as newer.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+
+from models.events import ALIAS, ANONYMOUS, TEST, Event, LoginNotice, MergeRecord, Origin
+from models.profile.links import (
+    MAX_CONFLICTS,
+    MAX_LINKS,
+    IdentityConflict,
+    IdentityLink,
+    IdentityOwner,
+    ProfileIdentity,
+)
+
+
+def merge_id(anonymous: str, known: str, login: str) -> str:
+    """Return the id of the merge record that follows from a login.
+
+    Examples
+    --------
+    >>> merge_id("anonymous:a1", "u1", "m7")
+    '6c3f28d2b7a5a1c8c5b7d4b8b0a4c3aa'
+    """
+    return blake2b(f"{anonymous}\0{known}\0{login}".encode(), digest_size=16).hexdigest()
+
+
+def is_login(event: Event) -> bool:
+    """Return whether an event states that its user is an anonymous visitor, instead of only naming the visitor's id."""
+    return event.type == "identify" or (event.type == "custom" and event.name == ALIAS)
+
+
+def link_login(identity: ProfileIdentity, event: Event, origin: Origin) -> list[Event]:
+    """Record a login in the known user's profile, and return the notices that follow from it.
+
+    Parameters
+    ----------
+    identity
+        Links of the known user; changed in place.
+    event
+        An event of the user with an anonymous id.
+    origin
+        Origin of the user.
+
+    Returns
+    -------
+    list of Event
+        A notice for the profile of the anonymous id, unless the event is no login and the link is known. For an alias,
+        a second one for the profile of a known user with the previous id, which must not be merged.
+    """
+    anonymous = event.anonymous
+    assert anonymous is not None, "an event without an anonymous id"
+    link = identity.links.get(anonymous)
+    if link is not None and not is_login(event):
+        return []
+    if link is None:
+        identity.links[anonymous] = link = IdentityLink(event.at, event.id)
+        _forget_oldest(identity)
+    elif (event.at, event.id) > (link.login_at, link.login):
+        link.login_at, link.login = event.at, event.id
+    said = LoginNotice(event.user, event.id, event.at, origin, awaits=not link.merge)
+    notices = [_record(event, anonymous, said)]
+    if event.type == "custom":
+        previous = anonymous.replace(ANONYMOUS, "", 1)
+        if previous != event.user:
+            notices.append(_record(event, previous, said))
+    return notices
+
+
+def is_newer(notice: LoginNotice, owner: IdentityOwner | None) -> bool:
+    """Return whether a login is newer than the one by which an anonymous id has its owner."""
+    return owner is None or (notice.login_at, notice.login) > (owner.login_at, owner.login)
+
+
+def answer(anonymous: str, event: Event, notice: LoginNotice, merge: MergeRecord) -> Event:
+    """Return the record with which the profile of an anonymous id answers a notice."""
+    return Event(
+        id=merge_id(anonymous, notice.known, notice.login),
+        user=notice.known,
+        type="identity_merge",
+        at=notice.login_at,
+        origin=event.origin,
+        trust=event.trust,
+        anonymous=anonymous,
+        identity=merge,
+    )
+
+
+def note_conflict(identity: ProfileIdentity, other: str, at: int, reason: str) -> None:
+    """Record that two ids were not linked, once for each other user."""
+    known = [one for one in identity.conflicts if (one.other, one.reason) != (other, reason)]
+    identity.conflicts = [*known, IdentityConflict(other, at, reason)][-MAX_CONFLICTS:]
+
+
+def has_number(identity: ProfileIdentity, event: Event, number: int) -> bool:
+    """Return whether a forwarded event is new by its number, and note the number."""
+    anonymous = event.anonymous
+    assert anonymous is not None, "a forwarded event without its anonymous id"
+    link = identity.links.get(anonymous)
+    if link is None:
+        link = identity.links[anonymous] = IdentityLink(event.at, event.id)
+        _forget_oldest(identity)
+    if number <= link.number:
+        return False
+    link.number = number
+    return True
+
+
+def is_nameless(user: str) -> bool:
+    """Return whether a key is that of an anonymous id."""
+    return user.removeprefix(TEST).startswith(ANONYMOUS)
+
+
+def forwarded_to(owner: IdentityOwner, event: Event, anonymous: str, note: msgspec.Struct) -> Event:
+    """Return an event of an anonymous id as it is forwarded to the known user."""
+    return msgspec.structs.replace(event, user=owner.user, anonymous=anonymous, identity=note)
+
+
+def _record(event: Event, user: str, notice: LoginNotice) -> Event:
+    anonymous = event.anonymous or ""
+    return Event(
+        id=merge_id(anonymous, notice.known, notice.login),
+        user=user,
+        type="identity_notice",
+        at=event.at,
+        origin=event.origin,
+        trust=event.trust,
+        anonymous=anonymous,
+        identity=notice,
+    )
+
+
+def _forget_oldest(identity: ProfileIdentity) -> None:
+    links = identity.links
+    while len(links) > MAX_LINKS:
+        del links[min(links, key=lambda name: (links[name].login_at, name))]
