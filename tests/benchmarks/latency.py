@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream.cluster.topics import create
-from tests.benchmarks import open_loop, worker
+from tests.benchmarks import open_loop, stages, worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.guard import await_open
@@ -130,6 +130,7 @@ def measure(kind: Kind, plan: LatencyPlan, output: Path | None) -> None:
             "accepted": summary([one.accepted for one in several]),
             "missing": sum(one.missing for one in several),
             "cores": {process: Spread.of(one.cores[process] for one in several) for process in several[0].cores},
+            **stages.summary([(one.stages, one.lanes) for one in several], percentile),
         }
         for name, several in taken.items()
     }
@@ -180,6 +181,7 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
         ),
         Grid("The same times as a histogram: share of the probes", ("", *loads), shares),
         Grid("Cores in use meanwhile", ("", *parties), cores),
+        *stages.tables(loads),
     ]
 
 
@@ -194,12 +196,18 @@ class _Taken(NamedTuple):
         Number of probes whose message could not be read.
     cores
         Number of cores used by each process while the counted events were sent.
+    stages
+        Durations of each stage, milliseconds, ascending.
+    lanes
+        Figures of the fold's transactions.
     """
 
     due: list[float]
     accepted: list[float]
     missing: int
     cores: dict[str, float]
+    stages: dict[str, list[float]]
+    lanes: dict[str, float]
 
 
 def _run_once(broker: Broker, load: OpenLoop, *, hangs: bool) -> _Taken:
@@ -224,7 +232,9 @@ async def _run(broker: Broker, load: OpenLoop, folder: Path, *, hangs: bool) -> 
         if broker.relay is not None:
             processes["relay"] = broker.relay
         shares = CoreShares({**processes, "sender and reader": os.getpid()})
+        before = asyncio.create_task(stages.LaneSums.read_after(open_loop.WARM_S, workers[0]))
         from_ = await Sender(load, topic, probes, shares).run(connection)
+        lanes = (await stages.LaneSums.read_after(0.0, workers[0])).since(await before)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while len(probes.read) < len(probes.due):  # noqa: ASYNC110 - the reader does not end by itself
@@ -234,4 +244,5 @@ async def _run(broker: Broker, load: OpenLoop, folder: Path, *, hangs: bool) -> 
         for each in workers:
             each.check("measuring")
     missing = len(probes.due) - len(probes.read)
-    return _Taken(probes.since(probes.due, from_), probes.since(probes.accepted, from_), missing, shares.cores)
+    due, accepted = probes.since(probes.due, from_), probes.since(probes.accepted, from_)
+    return _Taken(due, accepted, missing, shares.cores, stages.stages_of(probes, from_), lanes)

@@ -54,12 +54,16 @@ class Probes:
 
     Attributes
     ----------
-    due, accepted, read
-        When the event was due, when the broker accepted it, and when its message could be read.
+    due, sent, accepted
+        When the event was due, when it was given to the producer, and when the broker had accepted it.
+    written, read
+        When the lane wrote the message, by the message's own timestamp, and when the message could be read.
     """
 
     due: dict[str, float] = field(default_factory=dict)
+    sent: dict[str, float] = field(default_factory=dict)
     accepted: dict[str, float] = field(default_factory=dict)
+    written: dict[str, float] = field(default_factory=dict)
     read: dict[str, float] = field(default_factory=dict)
 
     def since(self, moments: dict[str, float], from_: float) -> list[float]:
@@ -222,6 +226,7 @@ class Sender:
         batch = producer.create_batch()
         for key, value in records:
             batch.append(key=key, value=value, timestamp=None)
+        self._probes.sent.update(dict.fromkeys(names, time.monotonic()))
         answer = await producer.send_batch(batch, self._topic, partition=partition)
 
         def accepted(done: asyncio.Future[Any]) -> None:
@@ -255,13 +260,14 @@ async def read(connection: Connection, partitions: int, probes: Probes) -> None:
         consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
         while True:
             for records in (await consumer.getmany(timeout_ms=1_000)).values():
-                now = time.monotonic()
+                now, behind_s = time.monotonic(), time.time() - time.monotonic()
                 for record in records:
                     if is_notice(record.value):
                         continue
                     message = decode_message(record.value)
                     if message.rule == RULE:
                         probes.read.setdefault(message.id, now)
+                        probes.written.setdefault(message.id, record.timestamp / 1e3 - behind_s)
     finally:
         await consumer.stop()
 

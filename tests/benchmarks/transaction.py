@@ -80,7 +80,7 @@ class TransactionPlan:
 
 
 @contextmanager
-def _counted() -> Iterator[list[int]]:
+def counted_requests() -> Iterator[list[int]]:
     """Count the requests to brokers in a list with one number."""
     sent, count = AIOKafkaConnection.send, [0]
 
@@ -120,7 +120,7 @@ async def measure(
     commit, walls, cpu, theirs = commit_of(plan.outputs), [], 0.0, 0.0
     try:
         await committer.fence()
-        with _counted() as requests:
+        with counted_requests() as requests:
             for number in range(WARM_UP + plan.transactions):
                 if number == WARM_UP:
                     requests[0], cpu, theirs = 0, time.process_time(), broker.cpu_s()
