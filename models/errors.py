@@ -58,6 +58,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``NoTransactions``, stream.rebuild: use Apache Kafka.
   - ``BrokerFailed``, stream.rebuild: run the same command again.
   - ``BeginningGone``, stream.rebuild: keep the facts in use.
+  - ``NotThere``, stream.rebuild: name an earlier time.
   - ``TakenOver``, stream.rebuild: let the other rebuild continue.
   - ``TopicRefused``, stream.rebuild: create or delete the topic yourself, because the cluster does not allow us to.
   - ``NotSwitched``, stream.rebuild: run the same command again.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from contextlib import suppress
 from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Annotated, Any
 
 import typer
 
-from models import durations
-from models.units import now_ms
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
+from stream.cli.past_times import past_time
 from stream.cluster.topic_reader import blocking
 from stream.cluster.topics import require_topics
 from stream.dead_letters.reading import Letter, letters
@@ -140,22 +138,7 @@ def replay(
 
 
 def _selection(ids: tuple[str, ...], reason: str | None, since: str | None, source: str | None) -> Selection:
-    return Selection(frozenset(ids), reason, None if since is None else _milliseconds(since), source)
-
-
-def _milliseconds(written: str) -> int:
-    with suppress(ValueError):  # otherwise it is a time
-        return now_ms() - durations.milliseconds(written)
-    try:
-        at = datetime.fromisoformat(written)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise typer.BadParameter(
-            f"--since: found {written!r}; allowed: a duration such as 2h or 7d, or a time with its zone, such as "
-            f"2026-05-01T12:00Z"
-        )
-    return int(at.timestamp() * 1_000)
+    return Selection(frozenset(ids), reason, None if since is None else past_time("--since", since), source)
 
 
 def _time(at: int) -> str:

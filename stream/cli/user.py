@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,10 +14,22 @@ from rich.table import Table
 from rich.text import Text
 
 from models.counting import counted
+from models.fold.membership_view import why as explain
+from models.fold.memo import read_memo, versions_in_use
+from models.fold.moments import moment
+from models.fold.view import describe
+from models.log import is_control
+from models.profile.codec import unpack
+from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, short_time
+from stream.cli.past_times import past_time
+from stream.cli.progress import ShowProgress, progress_bar
 from stream.cli.why import show_why
-from stream.lookup.client import ask_json
+from stream.cluster.partitioner import partition_of
+from stream.installation.recognition import opened
+from stream.lookup.client import UnknownUser, ask_json
 from stream.lookup.identity import identity_of
+from stream.rebuild.past import past_state
 from stream.settings.loading import load
 from stream.settings.worker_addresses import worker_urls
 
@@ -24,6 +38,12 @@ def user(
     user: Annotated[str, typer.Argument(help="The user's id; anonymous:ID for a visitor who never logged in.")],
     why: Annotated[
         str | None, typer.Option(metavar="SEGMENT", help="Explain why the user is in this segment by rule or not.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Show the user as of 2h or 7d ago, or as of a time with its zone (2026-05-01T12:00Z)."
+        ),
     ] = None,
     config: Config = None,
     json: Json = False,
@@ -35,17 +55,49 @@ def user(
     With --why, the command shows the condition of a segment, clause by clause:
     what was measured, which event decided it, and when it changes next. This
     includes the personal data that the condition reads, such as traits.
+
+    With --at, no worker is asked. The command reads the user's partition of the
+    log from its beginning, and folds it in memory, up to that time.
     """
-    settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
-    if why is not None:
-        path += f"/why/{quote(why, safe='')}"
-    answer = asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
+    answer = _answer(config, user, why) if at is None else _answer_at(config, user, why, past_time("--at", at))
     if json:
         print_json(answer)
     elif why is not None:
         show_why(answer)
     else:
         _show(answer)
+
+
+def _answer(config: Path | None, user: str, segment: str | None) -> dict[str, Any]:
+    settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
+    if segment is not None:
+        path += f"/why/{quote(segment, safe='')}"
+    return asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
+
+
+def _answer_at(config: Path | None, user: str, segment: str | None, at: int) -> dict[str, Any]:
+    """Return the answer that the owner of the user would have given at a time, milliseconds."""
+    settings, key = opened(config), user.encode()
+    with ExitStack() as stack:
+        bar: list[ShowProgress] = []
+
+        def folded(position: int, now: int) -> None:
+            for moved in bar:
+                moved(position, now)
+
+        def planned(records: int) -> None:
+            bar.append(stack.enter_context(progress_bar("read the log", records)))
+
+        partition = partition_of(key, settings.partitions)
+        state = run(past_state(settings.connection(), partition, at, planned, folded))
+    packed = None if is_control(key) else state.records.get(key)
+    if packed is None:
+        raise UnknownUser(f"there was no user {user!r} at {moment(at)}")
+    memo, customer = read_memo(state), unpack(packed)
+    versions = versions_in_use(state, memo)
+    if segment is None:
+        return describe(user, customer, memo.now, versions)
+    return explain(user, customer, memo.now, versions, segment)
 
 
 _INDENT = 14

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from models.batch import Record
@@ -82,3 +82,27 @@ async def read_log(connection: Connection, partition: int, begin: int, end: int)
                 wanted = [record for record in records if record.offset < end]
                 if wanted:
                     yield wanted
+
+
+async def read_whole_log(
+    connection: Connection, partition: int, planned: Callable[[int], None]
+) -> AsyncGenerator[Sequence[Record]]:
+    """Yield all records that one partition of ``events`` has now, and report their number before.
+
+    Raises
+    ------
+    BeginningGone
+        The partition has lost its first records.
+    BrokerUnavailable
+        The log cannot be read, or the broker gave no answer for a minute.
+    """
+    place = partitions_of(connection, EVENTS, partition + 1)[partition]
+    async with TopicReader(connection, [place], OPTIONS) as reader:
+        start = (await reader.begins())[place]
+        if start:
+            raise BeginningGone(place.topic, {partition: start})
+        planned((await reader.ends())[place])
+        reader.seek(place, 0)
+        async with aclosing(reader.read_to_end(silence_s=SILENCE_S, max_records=MAX_RECORDS)) as batches:
+            async for _, records in batches:
+                yield records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import yaml
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
+from models.events import Event
 from models.fold.membership_view import why
 from models.fold.memo import read_memo, versions_in_use
+from models.fold.moments import moment
 from models.fold.versions import Versions
 from models.fold.view import describe
+from models.log import Control
 from models.profile.codec import unpack
 from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.orders import WHOLE
@@ -25,8 +29,14 @@ from models.profile.state import CartLine, Consent, Customer, KnownOrder
 from models.units import DAY, HOUR
 from stream.cli import run
 from stream.cli.why import written
+from stream.cluster import topics
+from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
+from stream.log.event_log import EventLog
 from tests.support.answering import worker
+from tests.support.brokers import Cluster
 from tests.support.event_logs import START
+from tests.support.event_logs import written as written_records
 from tests.support.segment_logs import FREE_VIEWERS, VIEWERS, folded, identified, segments_in_use, tick, viewed
 
 COOL = {"name": "cool", "template": "t", "cooldown": "3d", "when": {"cart_left": {"for": "1h"}}}
@@ -245,3 +255,43 @@ def test_a_user_is_shown_with_the_segments_by_rule(tmp_path: Path, capsys: pytes
 def test_a_condition_on_one_line_is_yaml(value: dict[str, Any], text: str) -> None:
     assert written(value) == text
     assert yaml.safe_load(text) == value
+
+
+@pytest.mark.kafka
+def test_why_and_the_user_at_a_time_in_the_past_come_from_the_log(
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection, file = kafka.connection, tmp_path / "perennial.yaml"
+    file.write_text(
+        f"version: 1\nkafka: {{servers: '{connection.servers}', prefix: {connection.prefix}, partitions: 2}}\n"
+    )
+    topics.create(connection, 2)
+    asyncio.run(_write(connection))
+
+    def answer(at: int, *more: str) -> Any:
+        when = str(moment(START + at))
+        assert run(["user", "u1", "--at", when, "--json", "--config", str(file), *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert [answer(at, "--why", "viewers")["since"] for at in (HOUR - 1, HOUR, 3 * HOUR - 1, 3 * HOUR)] == [
+        *(None, "2026-01-01T01:00:00Z", "2026-01-01T01:00:00Z", None)
+    ]
+    assert answer(HOUR)["segments"] == [{"name": "viewers", "since": "2026-01-01T01:00:00Z"}]
+    for arguments, said in (
+        (["u1", "--at", "2026-02-01T00:00Z"], "the log has not reached 2026-02-01T00:00:00Z"),
+        (["u2", "--at", "2026-01-01T02:00Z"], "there was no user 'u2' at 2026-01-01T02:00:00Z"),
+        (["u1", "--at", "2026-01-01T02:00Z", "--why", "viewrs"], "did you mean viewers?"),
+    ):
+        assert run(["user", *arguments, "--config", str(file)]) == 2
+        assert said in capsys.readouterr().err
+
+
+async def _write(connection: Connection) -> None:
+    """Write a log with one user, whose partition is one of two."""
+    partition = partition_of(b"u1", 2)
+    async with EventLog(connection, 2) as log:
+        await log.ensure_clock("feeder")
+        contents: list[Event | Control] = [segments_in_use(1, VIEWERS), tick(0), viewed("u1", 0), tick(HOUR)]
+        contents += [viewed("u1", HOUR), tick(DAY)]
+        records = written_records(contents)
+        await log.write_at([(partition, record.key or b"", record.value or b"") for record in records])
