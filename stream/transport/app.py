@@ -24,6 +24,7 @@ from stream.engine.context import Observer
 from stream.engine.lanes import Lanes
 from stream.engine.reports import CommitReport
 from stream.processes import exits
+from stream.processes.allocator import map_large_buffers
 from stream.processes.logs import set_up_logging
 from stream.transport.consumer import BatchTransport
 from stream.transport.consumer_thread import ConsumerFetcher
@@ -183,7 +184,8 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # Faust's types are skipped
 def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     """Run a worker in this process until SIGTERM or SIGINT, then end the process.
 
-    The process's garbage collector is tuned for batches: it ignores what exists now, and collects rarely.
+    The process's garbage collector is tuned for batches: it ignores what exists now, and collects rarely. The memory of
+    their buffers returns to the system.
 
     Exit codes: 0 after a signal, or one of :mod:`stream.processes.exits`.
     """
@@ -193,6 +195,7 @@ def run_worker(app: LaneApp, *, level: int | str = logging.INFO) -> NoReturn:
     # search, because they exist until the process ends.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    map_large_buffers()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = _Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
