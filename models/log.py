@@ -20,6 +20,7 @@ CLOCK_KEY = b"\x00clock"
 TICK_KEY = b"\x00tick"
 USE_KEY = b"\x00use"
 INSTRUCTION_KEY = b"\x00order"
+HISTORY_KEY = b"\x00history"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, omit_defaults=True, gc=False):
@@ -82,15 +83,71 @@ class Instruction(msgspec.Struct, tag_field="control", tag="order", frozen=True,
     argument: str = ""
 
 
+class BringHistory(msgspec.Struct, tag_field="control", tag="bring_history", frozen=True, gc=False):
+    """A record that announces the history of clauses: they are unknown until their history is complete.
+
+    Attributes
+    ----------
+    clauses
+        Numbers of the clauses.
+    """
+
+    clauses: tuple[int, ...]
+
+
+class UserHistory(msgspec.Struct, tag_field="control", tag="user_history", frozen=True, gc=False):
+    """The memory that clauses have of one user, if they have seen all events of the log up to a place.
+
+    It is ignored if the user had an event since. Then another record follows.
+
+    Attributes
+    ----------
+    user
+        The user's id.
+    before
+        Offset of the first event that the clauses have not seen.
+    known_since
+        Time of the user's first event, milliseconds.
+    entries
+        Stored entries by the number of the clause.
+    """
+
+    user: str
+    before: int
+    known_since: int
+    entries: dict[int, bytes]
+
+
+class HistoryComplete(msgspec.Struct, tag_field="control", tag="history_complete", frozen=True, gc=False):
+    """A record from which on clauses have seen the whole log.
+
+    Attributes
+    ----------
+    clauses
+        Numbers of the clauses.
+    covered_from
+        Time after which the log has every event, milliseconds; 0 if it has all events since the first one.
+    """
+
+    clauses: tuple[int, ...]
+    covered_from: int = 0
+
+
 def opening(clock: Literal["wall", "feeder"]) -> Clock:
     """Return the first record of each partition of a new log, which begins at the newest format level."""
     return Clock(clock, NEWEST)
 
 
-Control = Clock | Tick | Use | Instruction
+Control = Clock | Tick | Use | Instruction | BringHistory | UserHistory | HistoryComplete
 _decoder = msgspec.json.Decoder(Control)
 _encoder = msgspec.json.Encoder()
-_KEYS: dict[type, bytes] = {Clock: CLOCK_KEY, Tick: TICK_KEY, Use: USE_KEY, Instruction: INSTRUCTION_KEY}
+_KEYS: dict[type, bytes] = {
+    Clock: CLOCK_KEY,
+    Tick: TICK_KEY,
+    Use: USE_KEY,
+    Instruction: INSTRUCTION_KEY,
+    **dict.fromkeys((BringHistory, UserHistory, HistoryComplete), HISTORY_KEY),
+}
 
 
 def is_control(key: bytes | None) -> bool:

@@ -54,6 +54,8 @@ class View:
 
     def leaf(self, leaf: LeafEvaluator) -> Truth:
         """Return the truth of a clause."""
+        if leaf.key in self.program.pending:
+            return None
         return leaf.truth(self.user.entry(leaf), self.at, self.person)
 
     def decide(self, index: int) -> Truth:

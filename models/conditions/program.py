@@ -142,6 +142,8 @@ class ConditionProgram:
 
     Attributes
     ----------
+    pending
+        Numbers of clauses that are unknown, because their history is being brought.
     leaves
         Clauses by their numbers.
     segments
@@ -182,6 +184,7 @@ class ConditionProgram:
         self._covered_from = covered_from or {}
         self._scale = scale
         self._index: dict[str, int] = {}
+        self.pending: frozenset[int] = frozenset()
         self._learned: dict[str, set[int]] = {}
         self._waits: dict[tuple[int, str, int], set[int]] = {}
         for rule in in_order(segments):
@@ -352,6 +355,11 @@ class _Unknown:
 
     def learned(self, name: str, duration: int) -> Truth:
         return None
+
+
+def event_clauses(segments: Sequence[SegmentRule]) -> frozenset[int]:
+    """Return the numbers of the clauses of segments that remember events."""
+    return frozenset(leaf.key for leaf in ConditionProgram(segments).leaves.values() if leaf.events)
 
 
 def segment_key(name: str) -> int:

@@ -88,6 +88,8 @@ class RecordedView(View):
         """Return the truth of a clause after the step."""
         if isinstance(leaf.clause, ValueClause | BucketClause):
             return super().leaf(leaf)
+        if leaf.key in self.program.pending:
+            return None
         if self._record.has(leaf.key):
             return self._record.truth(leaf.key, self._number)
         return leaf.truth(self.user.entry(leaf), self._end, self._last)

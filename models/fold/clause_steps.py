@@ -20,6 +20,7 @@ from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.live_user import LiveUser
 from models.fold.piece import Piece, Step
 from models.fold.user_values import FactValues, time_zone
+from models.log import UserHistory
 from models.profile import timers
 from models.profile.ledger import Timer
 from models.profile.state import Consent, Facts
@@ -33,9 +34,9 @@ ADOPT = "adopt"
 def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     """Bring the user of a step to the conditions in use, before the step changes anything."""
     user, facts = step.user, step.user.facts
-    if facts.conditions == conditions.number:
+    if facts.conditions == conditions.generation:
         return
-    facts.conditions, user.has_changed = conditions.number, True
+    facts.conditions, user.has_changed = conditions.generation, True
     if not facts.events:  # the user is new, so there is nothing to bring
         return
     facts.known_since = facts.known_since or facts.first_seen or step.now
@@ -137,6 +138,22 @@ def expire(piece: Piece, conditions: ConditionsInUse, step: Step, timer: Timer) 
     person = _person(piece, conditions, user)
     _keep(step, conditions.evaluator.expire_clauses(user.open_conditions(), timer.due, person))
     _set_timer(conditions, user, timer.due, person)
+
+
+def bring(piece: Piece, conditions: ConditionsInUse, step: Step, history: UserHistory) -> None:
+    """Replace the memory of the clauses that wait for their history by a memory of the whole log."""
+    begin(piece, conditions, step)
+    user, now = step.user, step.now
+    person, clauses = _person(piece, conditions, user), user.open_conditions()
+    person.known_since = clauses.state.known_since = user.facts.known_since = history.known_since
+    for key in sorted(conditions.program.pending):
+        leaf, content = conditions.program.leaves[key], history.entries.get(key)
+        clauses.entry(leaf)  # so that its weight is known before it is replaced
+        entry = None if content is None else leaf.forget(leaf.decode(content), now, person)
+        clauses.put(leaf, entry, NEVER if entry is None else leaf.next_change(entry, now, person))
+    user.has_changed = True
+    _set_timer(conditions, user, now, person)
+    piece.finish(step)
 
 
 def _reads(conditions: ConditionsInUse, event: Event) -> bool:

@@ -8,6 +8,7 @@ by a timer of the partition. These times are spread over the users, so that no c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -27,15 +28,31 @@ _COUNTED: tuple[Subject, ...] = ("score", "feature", "lifecycle", "mark")
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    number: int
+    generation: int
     since: int
     users: int
     is_complete: bool
     covered_from: dict[int, int]
+    pending: list[int]
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+class ConditionsChange(NamedTuple):
+    """The place at which the conditions of a partition have changed.
+
+    Attributes
+    ----------
+    at
+        The partition's clock, milliseconds.
+    users
+        Number of users of the partition.
+    """
+
+    at: int = 0
+    users: int = 0
 
 
 class ConditionsInUse:
@@ -45,15 +62,15 @@ class ConditionsInUse:
     ----------
     segments
         The segments by rule.
-    number
-        Version of the configuration that brought them.
-    since
-        The partition's clock at that place, milliseconds.
-    users
-        Number of users of the partition at that place.
+    generation
+        Number of the conditions. It grows with each change of the segments, or of what their clauses have seen.
+    change
+        The place of that change.
     covered_from
         Time after which a clause has seen every event, by the number of the clause, milliseconds. A clause that is
         missing here has seen all events.
+    pending
+        Numbers of clauses whose history is being brought; until it is complete, they are unknown.
     is_complete
         Whether all users of that place have come to the conditions.
 
@@ -68,20 +85,20 @@ class ConditionsInUse:
     def __init__(
         self,
         segments: tuple[SegmentRule, ...],
-        number: int,
-        since: int = 0,
-        users: int = 0,
+        generation: int,
+        change: ConditionsChange,
         covered_from: dict[int, int] | None = None,
+        pending: Iterable[int] = (),
         *,
         is_complete: bool = False,
     ) -> None:
         self.segments = segments
-        self.number = number
-        self.since = since
-        self.users = users
+        self.generation = generation
+        self.change = change
         self.covered_from = covered_from or {}
-        self.is_complete = is_complete or not users
+        self.is_complete = is_complete or not change.users
         self.program = ConditionProgram(segments, self.covered_from)
+        self.program.pending = frozenset(pending) & self.program.leaves.keys()
         self.evaluator = Evaluator(self.program)
         names = [*self.program.by_value, *self.program.numbers]
         self.reads_consent = any(subject == "consent" for subject, _ in names)
@@ -94,23 +111,49 @@ class ConditionsInUse:
                     self._traits.setdefault(root, []).append(name)
 
     def __repr__(self) -> str:
-        """Show the program, and the version that brought it."""
-        return f"ConditionsInUse({self.program!r}, configuration@{self.number})"
+        """Show the program, and its generation."""
+        return f"ConditionsInUse({self.program!r}, generation {self.generation})"
 
     def encode(self) -> bytes:
         """Return what is stored besides the segments, which the configuration has."""
-        return _encode(_Stored(self.number, self.since, self.users, self.is_complete, self.covered_from))
+        pending = sorted(self.program.pending)
+        return _encode(_Stored(self.generation, *self.change, self.is_complete, self.covered_from, pending))
+
+    # --- history of clauses ----------------------------------------------------------------------------------------
+
+    def bring_history(self, clauses: Iterable[int]) -> None:
+        """Let clauses be unknown until their history is complete."""
+        self.program.pending |= frozenset(clauses) & self.program.leaves.keys()
+
+    def with_history(self, clauses: Iterable[int], covered_from: int, change: ConditionsChange) -> ConditionsInUse:
+        """Return the conditions after clauses have got their history. All users have to be decided again.
+
+        Parameters
+        ----------
+        clauses
+            Numbers of the clauses.
+        covered_from
+            Time after which the log has every event, milliseconds; 0 if it has all events since the first one.
+        change
+            The place of this change.
+        """
+        done = self.program.pending & frozenset(clauses)
+        covered = {key: at for key, at in self.covered_from.items() if key not in done}
+        if covered_from:
+            covered |= dict.fromkeys(sorted(done), covered_from)
+        rest = self.program.pending - done
+        return ConditionsInUse(self.segments, self.generation + 1, change, covered, rest)
 
     # --- users who come to the conditions ---------------------------------------------------------------------------
 
     def due_of(self, key: bytes) -> int:
         """Return the time at which a user comes to the conditions, unless a step of the user comes before."""
-        return self.since + 1 + (crc32(key) * self.users * 1000 // USERS_PER_SECOND >> 32)
+        return self.change.at + 1 + (crc32(key) * self.change.users * 1000 // USERS_PER_SECOND >> 32)
 
     @property
     def until(self) -> int:
         """Time by which all users have come to the conditions, milliseconds."""
-        return self.since + 1 + self.users * 1000 // USERS_PER_SECOND
+        return self.change.at + 1 + self.change.users * 1000 // USERS_PER_SECOND
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -121,7 +164,7 @@ class ConditionsInUse:
 
 
 def succession(
-    before: ConditionsInUse | None, segments: tuple[SegmentRule, ...], number: int, since: int, users: int
+    before: ConditionsInUse | None, segments: tuple[SegmentRule, ...], change: ConditionsChange
 ) -> ConditionsInUse:
     """Return the conditions of a configuration, after those of the one before.
 
@@ -129,7 +172,7 @@ def succession(
     ----------
     before
         The conditions of the configuration before; ``None`` if it had none.
-    segments, number, since, users
+    segments, change
         See :class:`ConditionsInUse`.
     """
     covered = {}
@@ -137,13 +180,14 @@ def succession(
     for key, leaf in ConditionProgram(segments).leaves.items():
         if key in known:
             seen = known[key].covered_from
-        elif leaf.events and users:
-            seen = since
+        elif leaf.events and change.users:
+            seen = change.at
         else:
             seen = ALWAYS
         if seen > ALWAYS:
             covered[key] = seen
-    return ConditionsInUse(segments, number, since, users, covered)
+    generation, pending = (1, frozenset[int]()) if before is None else (before.generation + 1, before.program.pending)
+    return ConditionsInUse(segments, generation, change, covered, pending)
 
 
 def restored(segments: tuple[SegmentRule, ...], content: bytes) -> ConditionsInUse:
@@ -151,9 +195,9 @@ def restored(segments: tuple[SegmentRule, ...], content: bytes) -> ConditionsInU
     stored = _decode(content)
     return ConditionsInUse(
         segments,
-        stored.number,
-        stored.since,
-        stored.users,
+        stored.generation,
+        ConditionsChange(stored.since, stored.users),
         stored.covered_from,
+        stored.pending,
         is_complete=stored.is_complete,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from models.batch import Record
-from models.fold import step
+from models.fold import clause_steps, step
 from models.fold.clause_steps import ADOPT
 from models.fold.due_times import Entry
 from models.fold.event_fold import EventFold
@@ -17,9 +17,23 @@ from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, LiveUser
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece, Step
-from models.log import CONTROL, Clock, Control, Instruction, Tick, Use, decode_control
+from models.log import (
+    CONTROL,
+    BringHistory,
+    Clock,
+    Control,
+    HistoryComplete,
+    Instruction,
+    Tick,
+    Use,
+    UserHistory,
+    decode_control,
+)
 from models.profile import lateness, seen_ids
 from models.profile.ledger import NEVER, Timer
+
+EndingControl: TypeAlias = Clock | Use | Instruction | BringHistory | HistoryComplete
+"""Control records that end a piece."""
 
 
 class Limits(NamedTuple):
@@ -69,7 +83,7 @@ class FactsPass:
     """
 
     def __init__(self, state: PartitionState, piece: Piece, limits: Limits, failures: KnownFailures) -> None:
-        self.control: Clock | Use | Instruction | None = None
+        self.control: EndingControl | None = None
         self.timers_left = limits.timers
         self.is_full = False
         self.popped: list[Entry] = []
@@ -214,8 +228,28 @@ class FactsPass:
             self._move(now)
         self._fire()
         self._require_room()
-        if not isinstance(control, Tick):
+        if isinstance(control, UserHistory):
+            self._bring_history(control, record)
+        elif not isinstance(control, Tick):
             self.control = control
+
+    def _bring_history(self, history: UserHistory, record: Record) -> None:
+        """Give a user's clauses their history, unless the user had an event since, or nothing waits for it."""
+        piece, state, conditions = self._piece, self._state, self._piece.versions.conditions
+        if conditions is None or not conditions.program.pending:
+            return
+        user, cause = state.user(history.user.encode()), Cause(record.offset, RECORD)
+        self._outputs.number = piece.number
+        if self._failures.errors and (known := self._failures.meet(cause)) is not None:
+            self._outputs.reject(known)
+            return
+        if user.customer.seen >= history.before:
+            return
+        try:
+            clause_steps.bring(piece, conditions, piece.begin(user, None), history)
+        except Exception as error:
+            raise StepFailed(piece.number, error, cause) from error
+        state.schedule(user)
 
     def _require_room(self) -> None:
         """End the piece before the control record if it is full. The clock has moved before, as for an event."""

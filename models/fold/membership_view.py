@@ -108,7 +108,7 @@ def why(user: str, customer: Customer, now: int, versions: Versions, name: str) 
         "user": user,
         "as_of": moment(now),
         "segment": name,
-        "configuration": conditions.number,
+        "configuration": conditions.generation,
         "since": None if explained.since is None else moment(explained.since),
         "adopts_at": _adopts_at(conditions, user, customer),
         "failing": list(explained.failing),
@@ -118,7 +118,7 @@ def why(user: str, customer: Customer, now: int, versions: Versions, name: str) 
 
 def _adopts_at(conditions: ConditionsInUse, user: str, customer: Customer) -> str | None:
     """Return when the user comes to the conditions at the latest; ``None`` if the user has come to them."""
-    if customer.facts.conditions == conditions.number:
+    if customer.facts.conditions == conditions.generation:
         return None
     return moment(conditions.due_of(user.encode()))
 

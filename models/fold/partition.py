@@ -15,11 +15,12 @@ import sys
 from collections.abc import Iterator
 
 from models.batch import Batch, Output, Outputs, Record, Restored
+from models.conditions.clauses import SegmentRule
 from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
 from models.events import CHANNELS
 from models.fold.conditions_in_use import CONDITIONS_KEY
 from models.fold.decisions_pass import DecisionsPass
-from models.fold.facts_pass import FactsPass, Limits
+from models.fold.facts_pass import EndingControl, FactsPass, Limits
 from models.fold.failures import MAX_FAILURES, FoldBroken, ModelsFailed, StepFailed
 from models.fold.known_failures import BEFORE_ALL, KnownFailures
 from models.fold.memo import content_key, encode_memo
@@ -30,7 +31,7 @@ from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
 from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
 from models.levels import LEVEL, require_known
-from models.log import Clock, Instruction, Use
+from models.log import BringHistory, Clock, HistoryComplete, Instruction, Use
 
 MAX_TIMERS = 2_000
 """Maximum number of timers fired per slice, apart from releases within a piece; bounds the work of one commit."""
@@ -54,6 +55,8 @@ class PartitionFold:
         The committed state. It is only read. The caller applies the state of the outputs to it before the next batch.
     max_steps
         Maximum number of records and timers of a piece; it changes no result.
+    watched
+        Segments by rule that are folded instead of those of the configurations in the log, without their rules.
 
     Raises
     ------
@@ -61,8 +64,12 @@ class PartitionFold:
         The state was written under another schema.
     """
 
-    def __init__(self, state: Restored, max_steps: int = MAX_STEPS) -> None:
+    def __init__(
+        self, state: Restored, max_steps: int = MAX_STEPS, watched: tuple[SegmentRule, ...] | None = None
+    ) -> None:
         self._state = PartitionState(state)
+        if watched is not None:
+            self._state.versions.watch(watched)
         self._max_steps = max_steps
 
     def __repr__(self) -> str:
@@ -223,10 +230,9 @@ class _Slice:
             raise StepFailed(0, error, piece.first_cause()) from error
         self._count_failures(has_success=piece.has_success)
         self._take(outputs)
-        conditions = state.versions.conditions
-        if piece.completes_conditions and conditions is not None:
-            conditions.is_complete = True
-            self._contents[CONDITIONS_KEY] = conditions.encode()
+        if piece.completes_conditions and state.versions.conditions is not None:
+            state.versions.conditions.is_complete = True
+            self._store_conditions()
         self._timers_left = facts.timers_left
         if facts.control is not None:
             self._follow(facts.control, outputs.record)
@@ -251,10 +257,13 @@ class _Slice:
 
     # --- versions and instructions ----------------------------------------------------------------------------------
 
-    def _follow(self, control: Clock | Use | Instruction, record: Record) -> None:
+    def _follow(self, control: EndingControl, record: Record) -> None:
         """Follow a control record that has ended a piece."""
         if isinstance(control, Instruction):
             self._obey(control)
+        elif isinstance(control, BringHistory | HistoryComplete):
+            self._state.follow_history(control)
+            self._store_conditions()
         elif isinstance(control, Clock):
             self._raise_level(control.level, record)
         elif control.name == LEVEL:
@@ -281,8 +290,12 @@ class _Slice:
         if not is_used:
             return
         self._contents[content_key(control.name)] = content
+        if control.name == CONFIGURATION:
+            self._store_conditions()
+
+    def _store_conditions(self) -> None:
         conditions = self._state.versions.conditions
-        if control.name == CONFIGURATION and conditions is not None and conditions.number == control.version:
+        if conditions is not None:
             self._contents[CONDITIONS_KEY] = conditions.encode()
 
     def _obey(self, instruction: Instruction) -> None:

@@ -7,12 +7,13 @@ import msgspec
 from models.batch import Restored
 from models.errors import InvalidEvent
 from models.events import REPORTED, Event
+from models.fold.conditions_in_use import ConditionsChange
 from models.fold.due_times import DueTimes, Entry
 from models.fold.live_user import LiveUser, live_user
 from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.versions import CONFIGURATION
-from models.log import CONTROL
+from models.log import CONTROL, BringHistory, HistoryComplete
 from models.profile import codec
 from models.profile.ledger import NEVER
 from models.profile.reducers import Cutoffs
@@ -166,9 +167,9 @@ class PartitionState:
             return False
         user = self._live.get(key)
         if user is not None:
-            return user.facts.conditions != conditions.number
+            return user.facts.conditions != conditions.generation
         packed = self._stored(key)
-        return packed is not None and codec.unpack(packed).facts.conditions != conditions.number
+        return packed is not None and codec.unpack(packed).facts.conditions != conditions.generation
 
     def _add_adoptions(self) -> None:
         """Add the times at which users come to new conditions to the queue."""
@@ -187,8 +188,8 @@ class PartitionState:
         """Use a version, see :meth:`Versions.use`; it may change the cut-offs and the conditions."""
         self._cutoffs = None
         before = self.versions.conditions
-        users = len(self._keys()) if name == CONFIGURATION else 0
-        is_used = self.versions.use(name, version, content, self.memo.now, users)
+        change = ConditionsChange(self.memo.now, len(self._keys()) if name == CONFIGURATION else 0)
+        is_used = self.versions.use(name, version, content, change)
         conditions = self.versions.conditions
         if conditions is not None and conditions is not before:
             kept = {segment.name for segment in conditions.segments}
@@ -197,6 +198,18 @@ class PartitionState:
                     self.members.drop(segment.name)
             self._add_adoptions()
         return is_used
+
+    def follow_history(self, control: BringHistory | HistoryComplete) -> None:
+        """Follow a record about the history of clauses; a fold of watched segments sees the whole history itself."""
+        conditions = self.versions.conditions
+        if conditions is None or self.versions.watched is not None:
+            return
+        if isinstance(control, BringHistory):
+            conditions.bring_history(control.clauses)
+        elif conditions.program.pending & frozenset(control.clauses):
+            change = ConditionsChange(self.memo.now, len(self._keys()))
+            self.versions.conditions = conditions.with_history(control.clauses, control.covered_from, change)
+            self._add_adoptions()
 
     def cutoffs(self) -> Cutoffs:
         """Return the times before which events are late or refused now.

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import TypeVar
 
+from models.conditions.clauses import SegmentRule
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
-from models.fold.conditions_in_use import ConditionsInUse, restored, succession
+from models.fold.conditions_in_use import ConditionsChange, ConditionsInUse, restored, succession
 from models.learning import population
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.population import Population
 from models.learning.segment_scorer import SegmentScorer
-from models.levels import FIRST, LEVEL, SCHEMA_OF_LEVEL
+from models.levels import FIRST, LEVEL, NEWEST, SCHEMA_OF_LEVEL
 from models.places import zones
 from models.profile.features import FEATURES
 
@@ -48,6 +49,8 @@ class Versions:
         The delays, probabilities and names that the configuration's rules wait for.
     conditions
         The conditions of the segments by rule; ``None`` if there was never one.
+    watched
+        Segments by rule that are folded instead of those of the configurations; ``None`` for those.
     paused
         Channels that orders have paused.
     """
@@ -67,6 +70,7 @@ class Versions:
     risk_thresholds: tuple[float, ...] = ()
     event_names: frozenset[str] = frozenset()
     conditions: ConditionsInUse | None = None
+    watched: tuple[SegmentRule, ...] | None = None
     paused: set[str] = field(default_factory=set)
 
     def planner(self) -> Planner:
@@ -82,7 +86,7 @@ class Versions:
         """The format level in use."""
         return self.numbers.get(LEVEL, FIRST)
 
-    def use(self, name: str, version: int, content: bytes, now: int = 0, users: int = 0) -> bool:
+    def use(self, name: str, version: int, content: bytes, change: ConditionsChange | None = None) -> bool:
         """Use a version from now on, unless the same or a newer one is in use.
 
         Parameters
@@ -94,8 +98,8 @@ class Versions:
             A positive number that increases with each version.
         content
             JSON, as the module of ``name`` writes it. A level has none.
-        now, users
-            The partition's clock, milliseconds, and its number of users. New conditions depend on them.
+        change
+            The place of the record in the partition, on which new conditions depend.
 
         Returns
         -------
@@ -111,15 +115,16 @@ class Versions:
         if version <= self.number(name):
             return False
         if name == LEVEL:
-            self.schema = SCHEMA_OF_LEVEL[version]
+            self.schema = SCHEMA_OF_LEVEL[NEWEST if self.watched is not None else version]
         elif name == CONFIGURATION:
             configuration = decode(content)
             zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             carts, risks = rules.cart_timers(configuration), rules.churn_thresholds(configuration)
             names, conditions = rules.event_names(configuration), self.conditions
             known = () if conditions is None else conditions.segments
-            if configuration.segments != known and self.level > FIRST:  # at the first level, users have no memberships
-                conditions = succession(conditions, configuration.segments, version, now, users)
+            # At the first level, users have no memberships.
+            if configuration.segments != known and self.level > FIRST and self.watched is None:
+                conditions = succession(conditions, configuration.segments, change or ConditionsChange())
             self.configuration, self.configuration_number, self.zone = configuration, version, zone
             self.cart_timers, self.risk_thresholds, self.event_names = carts, risks, names
             self.conditions = conditions
@@ -133,6 +138,11 @@ class Versions:
             self.population, self.population_number = population.decode(content), version
         self.numbers[name] = version
         return True
+
+    def watch(self, segments: tuple[SegmentRule, ...]) -> None:
+        """Fold these segments from the beginning of a log, at any level, instead of those of its configurations."""
+        self.watched, self.conditions = segments, succession(None, segments, ConditionsChange())
+        self.schema = SCHEMA_OF_LEVEL[NEWEST]
 
     def restore_conditions(self, content: bytes | None) -> None:
         """Continue with conditions whose place was stored; ``None`` if there were none."""

@@ -192,7 +192,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     known_since
         Time of the first accepted event of any type, milliseconds; 0 for users of older states.
     conditions
-        Version of the configuration whose conditions ``clauses`` follows; 0 before any.
+        Generation of the conditions that ``clauses`` follows; 0 before any.
     clauses
         The memory of the clauses of conditions; ``None`` if it is empty. Its ``known_since`` is not stored.
     """

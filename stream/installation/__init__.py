@@ -1,4 +1,4 @@
 """An installation on this machine: start it and check it.
 
-This package may import ``collector``, ``delivery``, ``log``, ``settings``, ``processes`` and ``cluster``.
+This package may import ``collector``, ``delivery``, ``rebuild``, ``log``, ``settings``, ``processes`` and ``cluster``.
 """

@@ -1,0 +1,133 @@
+"""The history of new clauses: users are in the segments in which they would be if these had always been there."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.batch import Batch, Restored
+from models.conditions.program import event_clauses
+from models.configuration.compiled import decode, encode
+from models.configuration.parsing import parse
+from models.fold.partition import PartitionFold
+from models.log import BringHistory, HistoryComplete, Tick, Use, encode_control, is_control
+from models.profile.codec import unpack
+from models.units import DAY, HOUR
+from stream.rebuild.history import PartitionHistory
+from tests.support.event_logs import START, PartitionRecord, shoppers, written
+
+SEGMENTS: list[dict[str, Any]] = [
+    {"name": "viewers", "when": {"event": "product_view", "times": {"at_least": 3}, "within": "20d"}},
+    {
+        "name": "spenders",
+        "when": {"event": "purchase", "sum": "amount", "currency": "USD", "at_least": 100, "within": "30d"},
+    },
+    {"name": "silent", "when": {"absent": "click", "for": "9d"}},
+    {"name": "varied", "when": {"event": "product_view", "distinct": "category", "at_least": 4, "within": "30d"}},
+    {
+        "name": "bought_after_cart",
+        "when": {"sequence": [{"event": "cart_add"}, {"event": "purchase"}], "within": "15d"},
+    },
+    {"name": "few", "when": {"event": "page_view", "times": {"at_most": 1}, "within": "25d"}},
+    {"name": "both", "when": {"all": [{"segment": "viewers"}, {"not": {"segment": "silent"}}]}},
+]
+
+
+class Live:
+    """A running fold of one partition, whose log grows."""
+
+    def __init__(self) -> None:
+        self.log: list[PartitionRecord] = []
+        self.state = Restored()
+        self.fold = PartitionFold(self.state)
+        self.outputs: list[tuple[str, bytes | None]] = []
+
+    def append(self, contents: list[Any]) -> list[PartitionRecord]:
+        records = [one._replace(offset=len(self.log) + one.offset) for one in written(contents)]
+        self.log += records
+        for outputs in self.fold.slices(Batch("events", 0, records)):
+            self.state.apply(outputs.commit, records[-1].offset + 1)
+            self.outputs += [(one.topic, one.value) for one in outputs.commit.records]
+        return records
+
+    def members(self) -> dict[str, tuple[int, ...]]:
+        """Return the numbers of the segments of each user."""
+        found = {}
+        for key, packed in self.state.records.items():
+            if not is_control(key):
+                memberships = unpack(packed).ledger.memberships
+                found[key.decode()] = tuple(sorted(memberships.since)) if memberships else ()
+        return found
+
+
+def configuration() -> Use:
+    return Use("configuration", 1, msgspec.Raw(encode(parse({"segments": SEGMENTS}, {}))))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_history_gives_what_a_fold_with_the_segments_from_the_start_has(seed: int) -> None:
+    chance, contents = random.Random(seed), shoppers(seed, users=25, days=40)
+    place = chance.randrange(len(contents) // 2, len(contents) - 60)
+    segments = decode(bytes(configuration().content)).segments
+    clauses = event_clauses(segments)
+    history = PartitionHistory(0, segments, clauses)
+    live, reference = Live(), Live()
+    reference.append([contents[0], configuration()])
+
+    history.fold(live.append(contents[:place]))
+    history.fold(live.append([configuration(), BringHistory(tuple(sorted(clauses)))]))
+    waiting, stale, written_records = history.users(), 0, 0
+    while waiting or not history.is_taken:
+        carried = history.records_of(waiting[:4])
+        step = chance.randrange(0, 6)  # events that come between the fold of the history and its records
+        between, place = contents[place : place + step], place + step
+        records = live.append([*between, *((key, value) for _, key, value in carried)])
+        again = history.fold(records) if records else []
+        waiting, stale, written_records = waiting[4:] + again, stale + len(again), written_records + len(carried)
+    assert not any(live.members().values())
+    assert all(segment not in repr(live.outputs) for segment in ("segment_entered", "segment_left"))
+    live.append([HistoryComplete(tuple(sorted(clauses)))])
+    reference.append(contents[1:place])
+    for begin in range(place, len(contents), 20):
+        for one in (live, reference):
+            one.append(contents[begin : begin + 20])
+        assert live.members() == reference.members() or begin == place  # users come to the clauses within seconds
+    for day in range(40, 80):
+        for one in (live, reference):
+            one.append([Tick(START + day * DAY)])
+        assert live.members() == reference.members()
+    assert written_records >= stale > 0 or seed != 0
+
+
+def test_a_user_in_a_segment_at_the_place_of_the_history_becomes_a_member_silently() -> None:
+    live = Live()
+    segments = decode(bytes(configuration().content)).segments
+    history = PartitionHistory(0, segments, event_clauses(segments))
+    contents = shoppers(3, users=10, days=20)
+    history.fold(live.append(contents))
+    history.fold(live.append([configuration(), BringHistory(tuple(event_clauses(segments)))]))
+    live.append([(key, value) for _, key, value in history.records_of(history.users())])
+    live.append([HistoryComplete(tuple(event_clauses(segments))), Tick(START + 20 * DAY + HOUR)])
+
+    counts = {name: number for name, number in history.members().items() if number}
+    assert counts
+    assert sum(map(len, live.members().values())) >= sum(counts.values()) - 5
+    assert not any(topic == "signals" and b"clauses" in (value or b"") for topic, value in live.outputs)
+
+
+def test_a_record_of_a_history_that_is_not_awaited_changes_nothing() -> None:
+    one, other = Live(), Live()
+    contents = shoppers(5, users=5, days=10)
+    segments = decode(bytes(configuration().content)).segments
+    history = PartitionHistory(0, segments, event_clauses(segments))
+    history.fold(one.append([contents[0], configuration(), *contents[1:]]))
+    other.append([contents[0], configuration(), *contents[1:]])
+
+    one.append([(key, value) for _, key, value in history.records_of(history.users())])
+    one.append([encode_control(HistoryComplete((1, 2, 3)))])
+
+    assert one.members() == other.members()
+    assert dict(one.state.records) == dict(other.state.records)
