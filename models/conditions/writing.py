@@ -27,7 +27,7 @@ from models.conditions.clauses import (
     Where,
 )
 from models.conditions.gaps import written_gaps
-from models.units import SECOND
+from models.units import MINUTE, SECOND
 
 Plain = dict[str, Any]
 
@@ -103,8 +103,15 @@ def written_duration(duration: int) -> str:
 
 
 def written_time(at: int) -> str:
-    """Return an instant in UTC."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return an instant in UTC.
+
+    Examples
+    --------
+    >>> written_time(1_767_225_600_000), written_time(1_767_225_600_001)
+    ('2026-01-01T00:00Z', '2026-01-01T00:00:00.001Z')
+    """
+    precision = "milliseconds" if at % SECOND else "seconds" if at % MINUTE else "minutes"
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def written_share(below: int) -> str:

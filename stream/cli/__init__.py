@@ -75,6 +75,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "check": CommandEntry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),
     "apply": CommandEntry("stream.cli.apply", "apply", "Put the rules and templates of the file into use.", SETTING_UP),
     "upgrade": CommandEntry("stream.cli.upgrade", "app", "Finish an upgrade, or show its progress.", SETTING_UP),
+    "fmt": CommandEntry("stream.cli.fmt", "fmt", "Write the conditions of the file in canonical form.", SETTING_UP),
     "token": CommandEntry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
     "config": CommandEntry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
     "topics": CommandEntry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),

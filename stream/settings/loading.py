@@ -253,7 +253,7 @@ def load(
         A setting cannot be used. The message has its place, what was found and what is allowed.
     """
     variables = os.environ if environment is None else environment
-    file = file or _default_file(variables)
+    file = file or default_file(variables)
     home = Path.cwd() if file is None else file.absolute().parent
     wanted = _given_flags(flags or {})
     given = _read(file, variables, wanted)
@@ -269,8 +269,15 @@ def load(
     return Settings(sections, carried, file, home, given, wanted, note)
 
 
-def _default_file(variables: Mapping[str, str]) -> Path | None:
-    named = variables.get("PERENNIAL_CONFIG")
+def default_file(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the settings file that is used if none is named; ``None`` if there is none.
+
+    Parameters
+    ----------
+    environment
+        ``os.environ`` by default.
+    """
+    named = (os.environ if environment is None else environment).get("PERENNIAL_CONFIG")
     if named:
         return Path(named)
     return Path(FILE) if Path(FILE).exists() else None

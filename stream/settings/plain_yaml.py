@@ -51,14 +51,19 @@ class _Parser(yaml.SafeLoader):
     """Parser of YAML 1.2's plain scalars: ``no`` and ``21:00`` are words, and nothing becomes a date."""
 
 
+def add_resolvers(kind: Any) -> None:
+    """Make a parser or a writer of PyYAML recognize the plain scalars that are not texts here."""
+    for name, form, first in (
+        ("bool", r"^(?:true|false)$", "tf"),
+        ("null", r"^(?:~|null|)$", ["~", "n", ""]),
+        ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
+        ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
+    ):
+        kind.add_implicit_resolver(f"{_TAG}{name}", re.compile(form), list(first))
+
+
 _Parser.yaml_implicit_resolvers = {}
-for _name, _form, _first in (
-    ("bool", r"^(?:true|false)$", "tf"),
-    ("null", r"^(?:~|null|)$", ["~", "n", ""]),
-    ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
-):
-    _Parser.add_implicit_resolver(f"{_TAG}{_name}", re.compile(_form), list(_first))
+add_resolvers(_Parser)
 
 
 @dataclass(slots=True, eq=False)
