@@ -16,8 +16,7 @@ bad detail does not lose an event, unless the event would then state something t
     of a support message; the order
     id of Order Updated
     currency                         kept; amounts count in XXX, ISO's code for no currency, and not in dollars
-    quantity                         kept with quantity 1; in an order, a product with a negative quantity was
-                                     returned, and gives no line
+    quantity                         kept as 1; in an order, a product with a negative one was returned: no line
     a product without an item        kept without this line
     an order id                      kept without it; the order cannot be recognised in another event
     price, category, review text     kept without it
@@ -34,7 +33,7 @@ https://segment.com/docs/connections/spec/ and, for the events of a shop, .../sp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from models.errors import EventWarning, InvalidEvent
@@ -368,26 +367,28 @@ _READERS: dict[str, _Reader] = {
 _complete, _update, _refund = _order("purchase", "whole"), _order("purchase", "replacement"), _order("refund", "lines")
 _ORDERS = frozenset({_complete, _update, _refund})
 
-_EVENTS: dict[str, _EventReader] = {
-    "product viewed": _product("product_view"),
-    "product clicked": _product("click"),
-    "product added": _product("cart_add"),
-    "product removed": _product("cart_remove"),
-    "order completed": _complete,
-    "order updated": _update,
-    "order refunded": _refund,
-    "product reviewed": _rating,
-    "product rated": _rating,
-    # The first version of the spec put the verb first.
-    "viewed product": _product("product_view"),
-    "clicked product": _product("click"),
-    "added product": _product("cart_add"),
-    "removed product": _product("cart_remove"),
-    "completed order": _complete,
-    "updated order": _update,
-    "refunded order": _refund,
-    "reviewed product": _rating,
-    "support message sent": _support,
-    "live chat message sent": _support,
-    "consent given": _granted,
+_NAMED: dict[str, tuple[EventType, _EventReader]] = {
+    "product viewed": ("product_view", _product("product_view")),
+    "product clicked": ("click", _product("click")),
+    "product added": ("cart_add", _product("cart_add")),
+    "product removed": ("cart_remove", _product("cart_remove")),
+    "order completed": ("purchase", _complete),
+    "order updated": ("purchase", _update),
+    "order refunded": ("refund", _refund),
+    "product reviewed": ("rating", _rating),
+    "product rated": ("rating", _rating),
+    "viewed product": ("product_view", _product("product_view")),  # the first version of the spec put the verb first
+    "clicked product": ("click", _product("click")),
+    "added product": ("cart_add", _product("cart_add")),
+    "removed product": ("cart_remove", _product("cart_remove")),
+    "completed order": ("purchase", _complete),
+    "updated order": ("purchase", _update),
+    "refunded order": ("refund", _refund),
+    "reviewed product": ("rating", _rating),
+    "support message sent": ("support_message", _support),
+    "live chat message sent": ("support_message", _support),
+    "consent given": ("consent", _granted),
 }
+_EVENTS: dict[str, _EventReader] = {name: reader for name, (_, reader) in _NAMED.items()}
+READ_AS: Mapping[str, EventType] = {name: kind for name, (kind, _) in _NAMED.items()}
+"""Types as which track calls are read, by their names in lower case."""

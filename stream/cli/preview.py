@@ -21,13 +21,13 @@ from models.events import MICROS
 from models.fold.moments import moment
 from models.profile.codec import unpack
 from models.profile.state import CartLine, Customer
+from models.spelling import did_you_mean
 from models.units import now_ms
 from stream.cli.output import Config, Json, print_json, print_line, short_time
 from stream.lookup.client import ask
 from stream.lookup.identity import identity_of
 from stream.settings.loading import Settings, load
 from stream.settings.rules import failing_templates, read_configuration, read_templates
-from stream.settings.sources import did_you_mean
 from stream.settings.worker_addresses import worker_urls
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from models.configuration.compiled import Configuration
 from models.learned_names import LEARNED_NAMES, may_be_learned
+from models.spelling import did_you_mean
 from stream.cluster.connection import Connection
 from stream.log.versions import newest_use, read_uses
-from stream.settings.sources import did_you_mean
 
 SEGMENTS = "segments"
 

@@ -23,6 +23,7 @@ from models.encoding import TEXT
 from models.errors import InvalidConfiguration
 from models.places import zones
 from models.reading import read
+from models.spelling import did_you_mean
 from stream.cluster.connection import Connection, SecurityProtocol
 from stream.cluster.topics import EMBEDDED_PARTITIONS, PARTITIONS
 from stream.settings import installation_record, sources
@@ -309,7 +310,7 @@ def _sections(given: Given) -> Sections:
     for name in own:
         if name not in Sections.__struct_fields__:
             names = [*Sections.__struct_fields__, *definition.SECTIONS]
-            hint = sources.did_you_mean(name, names)
+            hint = did_you_mean(name, names)
             raise InvalidSettings(given.origin(name), name, name, f"one of {', '.join(names)}{hint}")
     try:
         return read(own, Sections)

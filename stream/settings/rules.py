@@ -15,9 +15,10 @@ from models.configuration.templates import PARTS, InvalidTemplate, Template
 from models.encoding import TEXT
 from models.engage.preview import trial
 from models.errors import InvalidConfiguration, PerennialError
+from models.spelling import did_you_mean
 from models.units import now_ms
 from stream.settings.loading import Settings
-from stream.settings.sources import InvalidSettings, did_you_mean
+from stream.settings.sources import InvalidSettings
 
 SUFFIX = ".liquid"
 """Ending of the name of each file of a template."""

@@ -19,6 +19,7 @@ from msgspec import inspect
 
 from models.encoding import TEXT
 from models.errors import InvalidConfiguration
+from models.spelling import did_you_mean
 from stream.settings import plain_yaml
 
 ENVIRONMENT = "PERENNIAL_"
@@ -130,18 +131,6 @@ def _enclosing(path: str) -> Iterator[str]:
     for end in range(len(path) - 1, 0, -1):
         if path[end] in ".[":
             yield path[:end]
-
-
-def did_you_mean(found: str, names: Iterable[str]) -> str:
-    """Return a hint at the name that may have been meant; an empty text if none is close.
-
-    Examples
-    --------
-    >>> did_you_mean("sevrers", ["servers", "prefix"])
-    ' (did you mean servers?)'
-    """
-    close = difflib.get_close_matches(found, list(names), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def read_file(path: Path) -> Given:

@@ -7,6 +7,7 @@ import pytest
 
 from models.events import MICROS, OrderLine, Origin
 from models.wire import convert, decode
+from models.wire.segment import READ_AS
 from tests.support.wire_records import NOW, RECEIVED, WHEN, native, read, track
 
 BOTH_FORMS = [
@@ -205,3 +206,19 @@ def test_the_callers_mapping_is_not_changed() -> None:
 
 def test_a_record_with_a_byte_order_mark_is_read() -> None:
     assert decode(b'\xef\xbb\xbf{"type":"click","user":"u1"}', RECEIVED).user == "u1"
+
+
+def test_the_types_of_the_spec_s_names_are_known_without_reading_an_event() -> None:
+    details = {
+        "product_id": "a",
+        "order_id": "o",
+        "total": 3,
+        "rating": 4,
+        "text": "Hi",
+        "channel": "email",
+        "source": "checkout",
+    }
+    for name, kind in READ_AS.items():
+        event = read(track(name.title(), **details))
+        assert (event.type, name) == (kind, name.lower())
+    assert len(READ_AS) == 20

@@ -1,0 +1,295 @@
+"""Mistakes in segments by rule that their form does not show, for ``perennial check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+from models.conditions.clauses import (
+    AbsentClause,
+    AllOf,
+    AnyOf,
+    Condition,
+    EventClause,
+    Leaf,
+    NoneOf,
+    SegmentClause,
+    SegmentRule,
+    SequenceClause,
+    ValueClause,
+    ValueComparison,
+    Where,
+)
+from models.conditions.contradictions import contradictions, places
+from models.conditions.knowledge import FIELDS, TEXTS, Kinds, Knowledge, kind_of
+from models.conditions.properties import CUSTOM, LINE, MONEY
+from models.conditions.writing import written_duration
+from models.events import EventType
+from models.learned_names import LEARNED_NAMES, may_be_learned
+from models.spelling import did_you_mean
+
+Problem: TypeAlias = Literal[
+    "unknown_event",
+    "unknown_property",
+    "unknown_trait",
+    "unknown_segment",
+    "unknown_value",
+    "wrong_type",
+    "no_currency",
+    "longer_than_log",
+    "contradiction",
+    "new_users",
+]
+
+_BOUNDS = ("at_least", "more_than", "at_most", "less_than")
+_ADDED = ("sum", "average", "largest", "smallest")
+_CURRENCY = "currency"
+_NUMBERS: Kinds = frozenset({"number"})
+
+
+class ConditionFinding(NamedTuple):
+    """A possible mistake.
+
+    Attributes
+    ----------
+    path
+        Place in the file, such as ``segments[0].when.all[1]``.
+    problem
+        Kind of mistake.
+    says
+        What was found there, why it may be a mistake, and what is allowed.
+    is_certain
+        Whether it is a mistake whatever the log may still bring.
+    """
+
+    path: str
+    problem: Problem
+    says: str
+    is_certain: bool = False
+
+
+def check(segments: Sequence[SegmentRule], knowledge: Knowledge, path: str = "segments") -> list[ConditionFinding]:
+    """Return the possible mistakes in segments, in the sequence of the file.
+
+    Parameters
+    ----------
+    segments
+        The segments, in the sequence of the file.
+    knowledge
+        What is known of the log.
+    path
+        Place of the segments in the file.
+
+    Examples
+    --------
+    >>> from models.conditions.parsing import parse_segments
+    >>> segments = parse_segments([{"name": "a", "when": {"segment": "dormnt"}}])
+    >>> [(finding.path, finding.says) for finding in check(segments, Knowledge())]
+    [('segments[0].when', "there is no segment 'dormnt' (did you mean dormant?)")]
+    """
+    checker = _Checker([segment.name for segment in segments], knowledge)
+    found: list[ConditionFinding] = []
+    for i, segment in enumerate(segments):
+        place = f"{path}[{i}].when"
+        found += checker.check(segment.when, place)
+        for one in contradictions(segment.when, place):
+            says = f"it contradicts {one.other}, so no user can ever meet both: {one.reason}"
+            found.append(ConditionFinding(one.path, "contradiction", says, is_certain=True))
+    return found
+
+
+class _Checker:
+    """The checks of clauses.
+
+    Parameters
+    ----------
+    names
+        Names of the segments by rule.
+    knowledge
+        What is known of the log.
+    """
+
+    def __init__(self, names: Sequence[str], knowledge: Knowledge) -> None:
+        self._names = names
+        self._known = knowledge
+
+    def check(self, condition: Condition, path: str) -> Iterator[ConditionFinding]:
+        match condition:
+            case AllOf(of) | AnyOf(of) | NoneOf(of):
+                for inner, place in zip(of, places(condition, path), strict=True):
+                    yield from self.check(inner, place)
+            case _:
+                yield from self._leaf(condition, path)
+
+    def _leaf(self, clause: Leaf, path: str) -> Iterator[ConditionFinding]:
+        match clause:
+            case EventClause(event):
+                yield from self._event(event, clause.where, path, path)
+                yield from self._measure(clause, path)
+                if clause.window.kind == "rolling":
+                    yield from self._length(clause.window.length, f"{path}.within")
+            case AbsentClause(event, duration, where):
+                yield from self._event(event, where, path, f"{path}.absent")
+                yield from self._length(duration, f"{path}.for")
+            case SequenceClause(steps, within, without):
+                for i, step in enumerate(steps):
+                    place = f"{path}.sequence[{i}]"
+                    yield from self._event(step.event, step.where, place, f"{place}.event")
+                for name in without:
+                    yield from self._event(name, (), path, f"{path}.without")
+                yield from self._length(within, f"{path}.within")
+            case ValueClause():
+                yield from self._value(clause, path)
+            case SegmentClause(name):
+                if name not in self._names and not may_be_learned(name):
+                    hint = did_you_mean(name, [*self._names, *LEARNED_NAMES])
+                    says = f"there is no segment {name!r}{hint}"
+                    yield ConditionFinding(path, "unknown_segment", says, is_certain=True)
+                elif name not in self._names and self._known.learned is not None and name not in self._known.learned:
+                    says = f"no user is in the learned segment {name!r} now; in use: {_list(self._known.learned)}"
+                    yield ConditionFinding(path, "unknown_segment", says)
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def _event(self, name: str, where: Where, path: str, place: str) -> Iterator[ConditionFinding]:
+        if name not in get_args(EventType):
+            read_as, known = self._known.read_as.get(name.lower()), self._known.events
+            if read_as is not None:
+                says = f"events of the name {name!r} are read as {read_as}, so no event has this name; write {read_as}"
+                yield ConditionFinding(place, "unknown_event", says, is_certain=True)
+            elif known is not None and name not in known:
+                hint = did_you_mean(name, [*known, *get_args(EventType)])
+                says = f"{self._known.source} have no event {name!r}{hint}"
+                yield ConditionFinding(place, "unknown_event", says)
+            elif known is None and (hint := did_you_mean(name, get_args(EventType))):
+                yield ConditionFinding(place, "unknown_event", f"{name!r} is not a type of events{hint}")
+        for of, comparison in where:
+            yield from self._property(name, of, _needed(comparison), f"{path}.where.{of}", _operators(comparison))
+
+    def _property(
+        self, event: str, name: str, needed: Iterable[Kinds], path: str, operators: str
+    ) -> Iterator[ConditionFinding]:
+        kinds = self._kinds(event, name)
+        if kinds is not None and not kinds:
+            seen = (self._known.events or {})[event]
+            hint = did_you_mean(name, [*seen, *FIELDS])
+            says = f"{self._known.source} have no property {name!r} of the event {event!r}{hint}"
+            yield ConditionFinding(path, "unknown_property", says)
+        elif kinds is not None and any(kinds.isdisjoint(some) for some in needed):
+            says = f"{operators} never holds: the property {name!r} of {event!r} is {_either(kinds)}"
+            yield ConditionFinding(path, "wrong_type", says)
+
+    def _kinds(self, event: str, name: str) -> Kinds | None:
+        """Return the kinds of a property; ``None`` if nothing is known, and empty if the log has not shown it."""
+        own = FIELDS.get(name, frozenset())
+        if name in MONEY or name.startswith(LINE):
+            return own
+        seen = self._known.events
+        if seen is None or event not in seen or event == CUSTOM:
+            return None
+        return own | seen[event].get(name, frozenset())
+
+    def _measure(self, clause: EventClause, path: str) -> Iterator[ConditionFinding]:
+        measure, kind = clause.measure, clause.measure.kind
+        if measure.of:
+            needed = [_NUMBERS] if kind in _ADDED else []
+            yield from self._property(clause.event, measure.of, needed, f"{path}.{kind}", kind)
+        if kind in _ADDED and measure.of not in MONEY and all(name != _CURRENCY for name, _ in clause.where):
+            seen = (self._known.events or {}).get(clause.event, {})
+            if "text" in seen.get(_CURRENCY, ()) and "number" in seen.get(measure.of, ()):
+                says = (
+                    f"the events {clause.event!r} have a currency, and {kind} takes the numbers of {measure.of!r} "
+                    "in all currencies together; add it to where, such as {currency: EUR}"
+                )
+                yield ConditionFinding(f"{path}.{kind}", "no_currency", says)
+        if kind == "times" and measure.bounds.high == 0:
+            says = (
+                f"it also holds for a user who is known since a moment ago; `absent: {clause.event}` with `for` waits "
+                "until the user is known for that long"
+            )
+            yield ConditionFinding(f"{path}.times", "new_users", says)
+
+    def _length(self, length: int, path: str) -> Iterator[ConditionFinding]:
+        kept = self._known.retention
+        if kept is not None and length > kept:
+            says = (
+                f"the log keeps events for {written_duration(kept)}, which is shorter than {written_duration(length)}: "
+                "a new condition stays unknown until it has seen as much"
+            )
+            yield ConditionFinding(path, "longer_than_log", says)
+
+    # --- values ----------------------------------------------------------------------------------------------------
+
+    def _value(self, clause: ValueClause, path: str) -> Iterator[ConditionFinding]:
+        known = self._known
+        match clause.subject:
+            case "trait":
+                yield from self._trait(clause, path)
+            case "feature" if known.features is not None and clause.name not in known.features:
+                says = f"there is no feature {clause.name!r}{did_you_mean(clause.name, known.features)}"
+                yield ConditionFinding(path, "unknown_value", f"{says}; features: {_list(known.features)}", True)
+            case "score" if known.scores is not None and clause.name not in known.scores:
+                says = f"there is no score {clause.name!r}{did_you_mean(clause.name, known.scores)}"
+                yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}", True)
+            case "lifecycle" if known.stages is not None and clause.comparison is not None:
+                for state in clause.comparison.among:
+                    if state not in known.stages:
+                        says = f"there is no state {state!r}{did_you_mean(str(state), known.stages)}"
+                        yield ConditionFinding(path, "unknown_value", f"{says}; states: {_list(known.stages)}", True)
+            case "consent" if clause.comparison is not None:
+                for state in clause.comparison.among:
+                    if state not in ("granted", "withdrawn"):
+                        says = f"consent is never {state!r}; it is granted, withdrawn or missing"
+                        yield ConditionFinding(path, "unknown_value", says, is_certain=True)
+        needed = [] if clause.comparison is None else list(_needed(clause.comparison))
+        if clause.subject in ("feature", "score") and any(map(_NUMBERS.isdisjoint, needed)):
+            assert clause.comparison is not None
+            says = f"{_operators(clause.comparison)} never holds: a {clause.subject} is a number"
+            yield ConditionFinding(path, "wrong_type", says, is_certain=True)
+
+    def _trait(self, clause: ValueClause, path: str) -> Iterator[ConditionFinding]:
+        traits, source = self._known.traits, self._known.source
+        if traits is None:
+            return
+        kinds = traits.get(clause.name)
+        if kinds is None:
+            says = f"{source} have no trait {clause.name!r}{did_you_mean(clause.name, traits)}"
+            yield ConditionFinding(path, "unknown_trait", says)
+        elif clause.comparison is not None:
+            if any(kinds.isdisjoint(some) for some in _needed(clause.comparison)):
+                says = f"{_operators(clause.comparison)} never holds: the trait {clause.name!r} is {_either(kinds)}"
+                yield ConditionFinding(path, "wrong_type", says)
+        elif "time" not in kinds and clause.anniversary is None and not clause.is_local and "local time" in kinds:
+            says = f"the trait {clause.name!r} has times without a zone: add `zone: user` to read them in that zone"
+            yield ConditionFinding(path, "wrong_type", says)
+        elif kinds.isdisjoint(("time", "local time")):
+            says = f"the trait {clause.name!r} is {_either(kinds)}, and not a time of ISO 8601"
+            yield ConditionFinding(path, "wrong_type", says)
+
+
+def _needed(comparison: ValueComparison) -> Iterator[Kinds]:
+    """Yield the kinds that each operator can hold for."""
+    if comparison.among:
+        kinds = {kind_of(value) for value in comparison.among}
+        texts = TEXTS if not kinds.isdisjoint(TEXTS) else frozenset()
+        yield frozenset({kind for kind in kinds if kind is not None}) | texts
+    if any(getattr(comparison, bound) is not None for bound in _BOUNDS):
+        yield _NUMBERS
+    if comparison.starts_with is not None:
+        yield TEXTS
+    if comparison.contains is not None:
+        yield TEXTS | {"list"} if isinstance(comparison.contains, str) else frozenset({"list"})
+
+
+def _operators(comparison: ValueComparison) -> str:
+    names = ["in" if len(comparison.among) > 1 else "is"] if comparison.among else []
+    names += [name for name in (*_BOUNDS, "starts_with", "contains") if getattr(comparison, name) is not None]
+    return ", ".join(names)
+
+
+def _either(kinds: Kinds) -> str:
+    return " or ".join(f"an {kind}" if kind == "object" else f"a {kind}" for kind in sorted(kinds))
+
+
+def _list(names: Iterable[str] | Mapping[str, object]) -> str:
+    return ", ".join(sorted(names)) or "none"
