@@ -25,7 +25,10 @@ CLUSTERS = 5
 
 
 def log_of(
-    load: Iterable[tuple[bytes, bytes]], clock: Literal["feeder", "wall"] = "feeder", more_rules: str = ""
+    load: Iterable[tuple[bytes, bytes]],
+    clock: Literal["feeder", "wall"] = "feeder",
+    more_rules: str = "",
+    more: str = "",
 ) -> Iterator[tuple[bytes, bytes]]:
     """Return the records with which a log in use begins, and then the load.
 
@@ -37,13 +40,15 @@ def log_of(
         Clock of the log.
     more_rules
         Rules in addition to the shop's preset, as written in ``perennial.yaml``.
+    more
+        Whole sections in addition to those of the preset.
     """
     first = [encode_control(opening(clock))]
-    first += [Publication(1, content).broadcast(name) for name, content in versions(more_rules).items()]
+    first += [Publication(1, content).broadcast(name) for name, content in versions(more_rules, more).items()]
     return chain(first, load)
 
 
-def versions(more_rules: str = "") -> dict[str, bytes]:
+def versions(more_rules: str = "", more: str = "") -> dict[str, bytes]:
     """Return a first version of rules and models; the parameters of the models are invented."""
     several = len(FEATURES)
     churn = ChurnWeights(
@@ -59,18 +64,20 @@ def versions(more_rules: str = "") -> dict[str, bytes]:
         names=tuple(f"segment {cluster}" for cluster in range(CLUSTERS)),
     )
     return {
-        "configuration": rules(more_rules),
+        "configuration": rules(more_rules, more),
         "churn": msgspec.json.encode(churn),
         "segments": msgspec.json.encode(segments),
     }
 
 
-def rules(more: str = "") -> bytes:
-    """Return the rules of the shop's preset and more rules, as ``perennial apply`` writes them to the log."""
+def rules(more_rules: str = "", more: str = "") -> bytes:
+    """Return the shop's preset with more rules and more sections, as ``perennial apply`` writes them to the log."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         presets.write("shop", folder)
         file = folder / "perennial.yaml"
-        if more:
-            file.write_text(file.read_text().replace("\nrules:\n", f"\nrules:\n{more}\n"))
+        text = file.read_text()
+        if more_rules:
+            text = text.replace("\nrules:\n", f"\nrules:\n{more_rules}\n")
+        file.write_text(text + more)
         return bytes(encode(read_configuration(settings.load(file, environment={}))))

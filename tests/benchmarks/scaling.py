@@ -1,4 +1,4 @@
-"""Cost of an event with more workers, and with ten times the users, items, partitions and rules.
+"""Cost of an event with more workers, and with ten times the users, items, partitions, rules and segments.
 
 ``docs/benchmarks.md`` explains each curve that is not flat.
 """
@@ -19,6 +19,7 @@ from tests.benchmarks.feeding import feed
 from tests.benchmarks.load_choice import Workload, load_of, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.report import BenchReport, Grid, Spread
+from tests.benchmarks.segment_mix import as_settings, bytes_of_idle_user, mixed_segments
 from tests.benchmarks.worker import FoldCost
 
 PATIENCE_S = 900.0
@@ -34,6 +35,8 @@ class ScalingPoint:
         Number of each.
     rules
         Number of rules in addition to the shop's preset; each waits for an event that never comes.
+    segments
+        Number of segments by rule. The load's events touch five of them, if there are any.
     """
 
     workers: int = 1
@@ -41,6 +44,7 @@ class ScalingPoint:
     items: int = 20_000
     partitions: int = 8
     rules: int = 0
+    segments: int = 0
 
     @property
     def more_rules(self) -> str:
@@ -57,6 +61,7 @@ CURVES: dict[str, Sequence[ScalingPoint]] = {
     "items": [ScalingPoint(items=count) for count in (2_000, 20_000, 200_000)],
     "partitions": [ScalingPoint(partitions=count) for count in (4, 40)],
     "rules": [ScalingPoint(rules=count) for count in (5, 50, 500)],
+    "segments": [ScalingPoint(segments=count) for count in (5, 50, 500)],
 }
 
 
@@ -117,7 +122,7 @@ def measure(kind: Kind, plan: ScalingPlan, output: Path | None) -> None:
         ]
         for curve in curves
     }
-    report.put(broker=broker.name, curves=found)
+    report.put(broker=broker.name, curves=found, idle_bytes=round(bytes_of_idle_user(), 1))
     report.show(tables(report.content))
     report.write()
 
@@ -144,14 +149,20 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
         "timers per event",
         "CPU of the broker, us",
     )
-    return [Grid(f"CPU time per event as the load grows; {title_of(content)}; {content['broker']}", headings, rows)]
+    title = f"CPU time per event as the load grows; {title_of(content)}; {content['broker']}"
+    grids = [Grid(title, headings, rows)]
+    if "idle_bytes" in content:
+        about = "a segment of five clauses, for a user who does nothing that it asks for"
+        grids.append(Grid("Bytes of a segment", ("", "bytes per user"), [(about, f"{content['idle_bytes']}")]))
+    return grids
 
 
 def _fold(broker: Broker, case: ScalingPoint, plan: ScalingPlan) -> FoldCost:
     connection = broker.connection()
     create(connection, case.partitions)
     load = load_of(plan.load, plan.events, case.users, items=case.items, seed=plan.seed)
-    log = log_of(load, more_rules=case.more_rules)
+    more = as_settings(mixed_segments(case.segments) if case.segments else [])
+    log = log_of(load, more_rules=case.more_rules, more=more)
     asyncio.run(feed(connection, connection.topic("events"), case.partitions, log))
     with (
         tempfile.TemporaryDirectory(prefix="bench-scaling-") as name,
