@@ -86,7 +86,7 @@ def a_broker(kind: Kind) -> Iterator[Broker]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-broker-")))
         if kind == "kafka":
             home = kafka_home()
-            kafka = ApacheKafka(home, folder)
+            kafka = ApacheKafka(home, folder, java_options="")  # as a broker in production: it optimises its code
             kafka.start()
             stack.callback(kafka.stop)
             version = next((jar.stem.rpartition("-")[2] for jar in (home / "libs").glob("kafka-clients-*.jar")), "?")

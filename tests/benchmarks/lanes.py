@@ -155,7 +155,7 @@ async def latency(connection: Connection, rate: int, folder: Path, seconds: int 
 
 
 async def main(arguments: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as folder, contextmanager(running_kafka)(Path(folder)) as kafka:
+    with tempfile.TemporaryDirectory() as folder, contextmanager(running_kafka)(Path(folder), "") as kafka:
         await measure(kafka.address, Path(folder), arguments)
 
 

@@ -242,7 +242,7 @@ def _summary(values: list[float]) -> str:
 @contextlib.contextmanager
 def installation(folder: Path) -> Iterator[Connection]:
     """Start a Kafka with our topics."""
-    with contextlib.contextmanager(running_kafka)(folder) as kafka:
+    with contextlib.contextmanager(running_kafka)(folder, "") as kafka:
         connection = Connection(kafka.address, prefix="bench.")
         topics.create(connection, PARTITIONS)
         yield connection

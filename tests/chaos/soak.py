@@ -237,7 +237,7 @@ def installed(folder: Path) -> Iterator[tuple[Installation, ApacheKafka]]:
     """Start a broker and a whole worker on it."""
     home = Path(os.environ.get("KAFKA_HOME") or Path.cwd().parent / "shared" / "kafka")
     (folder / "kafka").mkdir()
-    kafka = ApacheKafka(home, folder / "kafka")
+    kafka = ApacheKafka(home, folder / "kafka", java_options="")
     kafka.start()
     try:
         (folder / "perennial.yaml").write_text(_FILE)

@@ -20,6 +20,11 @@ from stream.cluster.connection import Connection
 from stream.processes.child import Child
 
 HOST = "127.0.0.1"
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+"""Options of Java for a broker that lives for a minute or two: compile quickly, and optimise little.
+
+With Java's defaults, such a broker takes more CPU time for the compiler than for the test.
+"""
 
 
 def java_home() -> str | None:
@@ -49,6 +54,8 @@ class ApacheKafka:
         Folder for its data and logs.
     properties
         Settings of the broker that extend or replace the defaults of this class.
+    java_options
+        Options of Java; ``KAFKA_OPTS`` in the environment replaces them.
 
     Attributes
     ----------
@@ -56,8 +63,15 @@ class ApacheKafka:
         Folder of the distribution.
     """
 
-    def __init__(self, home: Path, folder: Path, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        folder: Path,
+        properties: Mapping[str, str] | None = None,
+        java_options: str = SHORT_LIVED,
+    ) -> None:
         self.home = home
+        self._java_options = java_options
         self._folder = folder
         self._further = dict(properties or {})
         self._process: Child | None = None
@@ -139,7 +153,13 @@ class ApacheKafka:
     def _environment(self) -> Mapping[str, str]:
         # Without this setting, the scripts of the distribution write their logs into the distribution's folder.
         heap = os.environ.get("KAFKA_HEAP_OPTS", "-Xmx512m -Xms128m")
-        return {**os.environ, **self._java, "KAFKA_HEAP_OPTS": heap, "LOG_DIR": str(self._folder / "logs")}
+        return {
+            "KAFKA_OPTS": self._java_options,
+            **os.environ,
+            **self._java,
+            "KAFKA_HEAP_OPTS": heap,
+            "LOG_DIR": str(self._folder / "logs"),
+        }
 
     def _properties(self) -> str:
         lines = {
@@ -210,9 +230,9 @@ def create_topics(
     raise RuntimeError(f"topics without leaders: {sorted(names)}")
 
 
-def running_kafka(folder: Path) -> Iterator[ApacheKafka]:
+def running_kafka(folder: Path, java_options: str = SHORT_LIVED) -> Iterator[ApacheKafka]:
     """Start the distribution that ``KAFKA_HOME`` names, and end it afterwards."""
-    kafka = ApacheKafka(Path(os.environ["KAFKA_HOME"]), folder)
+    kafka = ApacheKafka(Path(os.environ["KAFKA_HOME"]), folder, java_options=java_options)
     kafka.start()
     try:
         yield kafka
