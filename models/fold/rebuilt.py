@@ -24,7 +24,7 @@ def carry_over(rebuilt: bytes | None, current: bytes | None, schema: int = SCHEM
     Returns
     -------
     bytes
-        The facts of ``rebuilt`` and the ledger of ``current``. A missing half is empty.
+        The facts of ``rebuilt``, and the ledger and the links of ``current``. A missing half is empty.
 
     Raises
     ------
@@ -41,9 +41,9 @@ def carry_over(rebuilt: bytes | None, current: bytes | None, schema: int = SCHEM
     """
     fresh = Customer() if rebuilt is None else unpack(rebuilt)
     if current is None:
-        return pack(Customer(facts=fresh.facts, ledger=Ledger(), seen=fresh.seen), schema)
+        return pack(Customer(facts=fresh.facts, ledger=Ledger(), seen=fresh.seen, identity=fresh.identity), schema)
     known = unpack(current)
-    return pack(Customer(facts=fresh.facts, ledger=known.ledger, seen=known.seen), schema)
+    return pack(Customer(facts=fresh.facts, ledger=known.ledger, seen=known.seen, identity=known.identity), schema)
 
 
 def carry_memo(rebuilt: bytes, current: bytes) -> bytes:

@@ -9,6 +9,7 @@ from models.engage.planner import again_from
 from models.engage.user_zone import unknown_zone, zone_of
 from models.engage.why import REASONS
 from models.events import MICROS
+from models.fold.identity_view import describe_identity
 from models.fold.membership_view import memberships
 from models.fold.moments import moment
 from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
@@ -48,6 +49,7 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
         "user": user,
         "as_of": moment(now),
         "profile": _profile(facts),
+        "identity": describe_identity(customer),
         "zone": _zone(facts, versions),
         "segment": {
             "name": ledger.segment,

@@ -124,8 +124,9 @@ TOPICS: tuple[Topic, ...] = (
         config={"message.timestamp.type": "LogAppendTime"},
     ),
     Topic(
-        "outcomes", "user id", "models.events.Event as JSON", "log", "delete", 7,
-        "delivery", "router", _ONCE,
+        # A record from one profile to another exists only here until the router has moved it.
+        "outcomes", "user id", "models.events.Event as JSON", "log", "delete", 30,
+        "delivery, fold", "router", _ONCE,
     ),
     Topic(
         "events.rejected", "place: topic/partition/offset", "models.rejected.Rejected as JSON", "log", "delete", 30,

@@ -20,6 +20,7 @@ from models.events import Event
 from models.storefront.storefront import Storefront
 from stream.cluster.connection import Connection
 from tests.chaos.lives import now_ms
+from tests.chaos.logins import Logins
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class ShopLoad:
         Acknowledged records of ``events.in`` that are not events.
     repeated
         Number of events that were sent a second time, through any door.
+    logins
+        The visitors who have logged in.
     """
 
     def __init__(self, connection: Connection, partitions: int, door: str, *, seed: int, rate: int) -> None:
@@ -92,6 +95,7 @@ class ShopLoad:
         self._random = random.Random(f"load {seed}")
         self._rate = rate
         self._events = Storefront(seed=seed, shoppers=SHOPPERS, days=DAYS, start_ms=START_MS).events()
+        self.logins = Logins(seed)
         self._bursts: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count()
         self.acknowledged: dict[str, Event] = {}
@@ -122,7 +126,8 @@ class ShopLoad:
                 await producer.stop()
 
     def _burst(self, session: aiohttp.ClientSession, producer: AIOKafkaProducer, count: int) -> None:
-        events = [_now_and_here(event) for event in itertools.islice(self._events, min(count, 200))]
+        taken = itertools.islice(self._events, min(count, 200))
+        events = [_now_and_here(event) for one in taken for event in self.logins.rewritten(one)]
         again = [event for event in events if self._random.random() < REPEATED]
         self.repeated += len(again)
         half = self._random.randrange(len(events) + 1)

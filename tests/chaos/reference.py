@@ -55,6 +55,7 @@ class Reference:
         self.ids: Counter[str] = Counter()
         self.clicks: Counter[str] = Counter()
         self.broadcasts: list[dict[str, dict[int, bytes]]] = [{} for _ in range(partitions)]
+        self._moved: set[tuple[bytes, bytes | None]] = set()
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
@@ -82,6 +83,11 @@ class Reference:
         said = [value for _, value in self.outputs.get("messages.email", Counter()).elements()]
         return [decode_message(value).id for value in said if value is not None and not is_notice(value)]
 
+    @property
+    def between_profiles(self) -> int:
+        """Number of records from one profile to another that are not in the log yet."""
+        return len(self.outputs.get("outcomes", Counter()).keys() - self._moved)
+
     async def catch_up(self) -> None:
         """Fold up to the current end of the log."""
         async for record_batch in to_end(self._consumer, self._places, exact=self._exact):
@@ -103,6 +109,9 @@ class Reference:
                 self.broadcasts[partition].setdefault(use.name, {})[use.version] = bytes(use.content)
             if not is_control(record.key):
                 event = decode_event(record.value)
+                if event.identity is not None:  # it comes from another profile
+                    self._moved.add((record.key, record.value))
+                    continue
                 self.ids[event.id] += 1
                 self.clicks[event.user] += event.reason == CLICK
                 if event.message is not None:

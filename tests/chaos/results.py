@@ -84,6 +84,8 @@ class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Number of e-mails that were unknown at first.
     suppressed, addresses
         E-mails that the suppression list stopped; addresses that were suppressed in the middle of the round.
+    logins
+        Number of visitors who have logged in.
     unmet
         Descriptions of the planned actions that did not happen.
     """
@@ -117,6 +119,7 @@ class RoundLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     corrected: int = 0
     suppressed: int = 0
     addresses: int = 0
+    logins: int = 0
     unmet: list[str] = msgspec.field(default_factory=list)
 
     @property
@@ -158,6 +161,7 @@ def line_of(plan: Plan, played: Played, *, sabotage: str, at: str) -> RoundLine:
         corrected=verdict.corrected,
         suppressed=verdict.suppressed,
         addresses=verdict.addresses,
+        logins=verdict.logins,
         unmet=played.unmet,
     )
 
@@ -234,6 +238,7 @@ def _sums(real: Sequence[RoundLine]) -> str:
         ("e-mails unknown at first, until a late answer came", sum(line.corrected for line in real)),
         ("addresses that unsubscribed or bounced in the middle", sum(line.addresses for line in real)),
         ("e-mails that the suppression list stopped", sum(line.suppressed for line in real)),
+        ("visitors who logged in, each merged once", sum(line.logins for line in real)),
         ("rounds with an e-mail to a suppressed address", _to_suppressed(real)),
         ("`kill -9` of processes", kills),
         ("SIGTERM", ends),

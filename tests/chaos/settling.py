@@ -58,6 +58,8 @@ def _unsettled(reference: Reference, learners: QuietLearners, flow: Flow, round_
     ]
     if unfolded:
         return ", ".join(unfolded)
+    if moving := reference.between_profiles:
+        return f"{moving} records between profiles are not in the log"
     if missing := set(reference.messages) - reference.outcomes.keys():
         return f"{len(missing)} messages without an outcome"
     if reference.next_due is not None and reference.next_due < now_ms() + IDLE_MS:

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from models.batch import Restored
 from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import DeliveryRecord, decode_delivery
 from models.delivery.notices import Answer, InFlight, decode_notice
 from models.delivery.suppression import TOPIC, parse_key
+from models.events import decode_event
 from models.log import Use, decode_control, is_control
 from models.profile.codec import unpack
 from models.rejected import decode_rejected
@@ -20,6 +22,7 @@ from stream.engine.state import restore
 from tests.chaos.learners import PUPIL, QuietLearners
 from tests.chaos.lives import Life
 from tests.chaos.load import ShopLoad
+from tests.chaos.logins import Logins
 from tests.chaos.reference import Reference, committed
 from tests.chaos.sink import Sink
 from tests.chaos.suppressed import Leavers, Listing, handed_late
@@ -53,6 +56,8 @@ class Verdict:
         Messages that the suppression list stopped, and addresses that were suppressed in the middle of the round.
     examples, versions
         Number of examples learned, and of versions published.
+    logins
+        Number of visitors who have logged in.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -68,6 +73,7 @@ class Verdict:
     addresses: int = 0
     examples: int = 0
     versions: int = 0
+    logins: int = 0
 
     def find(self, what: str, cases: Iterable[object]) -> int:
         """Record a finding if ``cases`` is not empty; return the number of cases."""
@@ -111,18 +117,22 @@ async def _judge_state(
     )
     states = await asyncio.gather(*(restore(connection, "profiles", number) for number in range(partitions)))
     expected: dict[str, Counter[str]] = {}
+    person = load.logins.person  # what a visitor did counts for the user, and for no other profile
     for event in load.acknowledged.values():
-        expected.setdefault(event.user, Counter())[event.type] += 1
+        expected.setdefault(person(event.user), Counter())[event.type] += 1
     for user, clicks in reference.clicks.items():
         if clicks:
-            expected.setdefault(user, Counter())["consent"] += clicks
+            expected.setdefault(person(user), Counter())["consent"] += clicks
     counted = {
         key.decode(): Counter({kind: n for kind, n in unpack(packed).facts.events.items() if kind[:8] != "message_"})
         for state in states
         for key, packed in state.records.items()
         if not is_control(key)
     }
-    wrong = [user for user in expected | counted if expected.get(user) != counted.get(user)]
+    none = Counter[str]()
+    wrong = [user for user in expected | counted if expected.get(user, none) != counted.get(user, none)]
+    verdict.logins = len(load.logins.owners)
+    verdict.find("logins without a merge", _not_merged(states, load.logins))
     verdict.find("users with events that are missing, repeated or unexpected", wrong)
     for user in wrong:
         had, got = expected.get(user, Counter()), counted.get(user, Counter())
@@ -151,8 +161,9 @@ async def _judge_outputs(
         *(committed(connection, name, topics.topic(name).partitions(partitions)) for name in names)
     )
     for name, records in zip(names, found, strict=True):
-        # notices that delivery writes for the new owner of a partition are not outputs of a fold
-        mine = [one for one in records if not (one.key.startswith(PUPIL) or _is_from_delivery(one.value))]
+        # notices that delivery writes for the new owner of a partition, and its outcomes, are not outputs of a fold
+        is_foreign = _is_outcome if name == "outcomes" else _is_from_delivery
+        mine = [one for one in records if not (one.key.startswith(PUPIL) or is_foreign(one.value))]
         said = Counter((record.key, record.value) for record in mine)
         wanted = reference.outputs.get(name, Counter())
         too_many = said - wanted
@@ -279,6 +290,25 @@ def _ends_of(kinds: Mapping[str, int]) -> tuple[str, ...]:
 def _is_from_delivery(value: bytes | None) -> bool:
     """Return whether a delivering process has written a record of ``messages.<channel>``."""
     return isinstance(decode_notice(value or b""), Answer | InFlight)
+
+
+def _is_outcome(value: bytes | None) -> bool:
+    """Return whether a record of ``outcomes`` is the outcome of a message, and not a record between two profiles."""
+    return decode_event(value or b"").identity is None
+
+
+def _not_merged(states: Iterable[Restored], logins: Logins) -> list[str]:
+    """Return the visitors who have logged in and whose profile does not say so, or whose user's profile does not."""
+    profiles = {key.decode(): packed for state in states for key, packed in state.records.items()}
+    wrong = []
+    for visitor, user in logins.owners.items():
+        own, known = (profiles.get(one) for one in (visitor, user))
+        owner = None if own is None else unpack(own).identity
+        links = None if known is None else unpack(known).identity
+        is_owned = owner is not None and owner.owner is not None and owner.owner.user == user
+        if not is_owned or links is None or visitor not in links.links or not links.links[visitor].merge:
+            wrong.append(visitor)
+    return wrong
 
 
 def outcomes_agree(kinds: Sequence[str], *, ordered: bool) -> bool:

@@ -11,7 +11,7 @@ from models.batch import Batch, Output, Outputs, Restored
 from models.events import Event, encode_event
 from models.fold.partition import PartitionFold
 from models.levels import NEWEST
-from models.log import Clock, Control, encode_control
+from models.log import Clock, Control, Tick, encode_control
 from models.profile.codec import unpack
 from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
@@ -94,6 +94,10 @@ class Persons:
             self._append(self.partition_of(output.key.decode()), output.key, output.value)
         return len(moved)
 
+    def restart(self) -> None:
+        """Begin each fold again with its committed state, as after the death of its process."""
+        self._folds = [PartitionFold(state) for state in self.states]
+
     def settle(self) -> None:
         """Route and fold until nothing is on its way."""
         self.fold()
@@ -102,8 +106,6 @@ class Persons:
 
     def pass_time(self, ms: int) -> None:
         """Move the clock of every partition, and settle."""
-        from models.log import Tick
-
         self.now += ms
         self.control(Tick(at=self.now))
         self.settle()
