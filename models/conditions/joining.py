@@ -32,7 +32,7 @@ from models.events import EventType
 _TYPES = frozenset(get_args(EventType))
 
 
-class Side(NamedTuple):
+class PersonSide(NamedTuple):
     """One of the two users, as far as it is known besides the entries.
 
     Attributes
@@ -67,8 +67,8 @@ class Joining(NamedTuple):
     now: int
     before: Person
     after: Person
-    known: Side
-    visitor: Side
+    known: PersonSide
+    visitor: PersonSide
 
 
 def join_clauses(
@@ -134,7 +134,7 @@ def join_entries(leaf: LeafEvaluator, one: Entry | None, other: Entry | None, jo
     return one
 
 
-def _absence(leaf: AbsentEvaluator, entry: Entry | None, side: Side) -> Entry | None:
+def _absence(leaf: AbsentEvaluator, entry: Entry | None, side: PersonSide) -> Entry | None:
     """Return the entry of an absence; the first event of a user may have been one that ends it, but is not kept."""
     if entry is None and side.known_since and side.may_have(leaf.events[0]):
         return Newest(side.known_since, 0)

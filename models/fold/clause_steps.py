@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC
 
 from models.conditions.clauses import BucketClause, ValueClause
-from models.conditions.joining import Joining, Side, join_clauses
+from models.conditions.joining import Joining, PersonSide, join_clauses
 from models.conditions.leaf import Person
 from models.conditions.periods import NEVER
 from models.conditions.recording import TruthRecord
@@ -105,7 +105,7 @@ def join(piece: Piece, conditions: ConditionsInUse, step: Step, before: Facts, v
     clauses.state.known_since = user.facts.known_since
     user.person = None
     person = _person(piece, conditions, user)
-    sides = (Side(one.known_since, one.events) for one in (before, visitor))
+    sides = (PersonSide(one.known_since, one.events) for one in (before, visitor))
     found: ClauseStep | None = join_clauses(
         conditions.program, clauses, visitor.clauses, Joining(step.now, previous, person, *sides)
     )

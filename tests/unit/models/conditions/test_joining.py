@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.conditions import clauses as c
 from models.conditions.evaluator import Evaluator
-from models.conditions.joining import Joining, Side, join_clauses
+from models.conditions.joining import Joining, PersonSide, join_clauses
 from models.conditions.leaf import NoValues, Person
 from models.conditions.parsing import parse_segments
 from models.conditions.program import ConditionProgram
@@ -75,7 +75,7 @@ def test_joint_entries_are_those_of_one_user_with_all_events(seed: int) -> None:
     whole = fold(evaluator, events, now)
     visitor.conditions.settle()
 
-    sides = [Side(one.conditions.state.known_since, one.counts) for one in (known, visitor)]
+    sides = [PersonSide(one.conditions.state.known_since, one.counts) for one in (known, visitor)]
     known.conditions.state.known_since = whole.conditions.state.known_since
     join_clauses(program, known.conditions, visitor.conditions.state, Joining(now, known.person, whole.person, *sides))
 
@@ -116,7 +116,7 @@ def test_a_sequence_is_exact_if_the_order_of_all_events_may_still_change(seed: i
     known, visitor, whole = (fold(evaluator, part, end) for part in (*parts, events))
     visitor.conditions.settle()
 
-    sides = [Side(one.conditions.state.known_since, one.counts) for one in (known, visitor)]
+    sides = [PersonSide(one.conditions.state.known_since, one.counts) for one in (known, visitor)]
     known.conditions.state.known_since = whole.conditions.state.known_since
     join_clauses(program, known.conditions, visitor.conditions.state, Joining(end, known.person, whole.person, *sides))
 
