@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from models.conditions.amounts import is_within, within_interval
 from models.conditions.clauses import EventClause
@@ -49,8 +49,8 @@ class DistinctEvaluator(WindowEvaluator):
             self._add(found, key, at)
         self.forget(found, now, person)
         while len(found.keys) > self.keep:
-            oldest = min(range(len(found.keys)), key=lambda one: (found.times[one][-1], found.keys[one]))
-            del found.keys[oldest], found.times[oldest]
+            least = min(range(len(found.keys)), key=_importance(found))
+            del found.keys[least], found.times[least]
             found.is_approximate = found.is_approximate or self.each > 1
         return found
 
@@ -90,7 +90,7 @@ class DistinctEvaluator(WindowEvaluator):
 
     def shrink(self, entry: Variety) -> None:
         """Forget the older half of the values."""
-        order = sorted(range(len(entry.keys)), key=lambda one: (entry.times[one][-1], entry.keys[one]))
+        order = sorted(range(len(entry.keys)), key=_importance(entry))
         order = order[len(order) // 2 :]
         entry.keys, entry.times = [entry.keys[one] for one in order], [entry.times[one] for one in order]
         entry.is_approximate = True
@@ -134,3 +134,8 @@ class DistinctEvaluator(WindowEvaluator):
             return LeafReading("0")
         shown = ", ".join(key.strip('"') for _, key in counted[-5:])
         return LeafReading(f"{len(counted)}: {shown}", counted[-1][0], None, entry.is_approximate)
+
+
+def _importance(entry: Variety) -> Callable[[int], tuple[int, int, str]]:
+    """Return the order in which values are forgotten: first those with the fewest events, of these the oldest."""
+    return lambda one: (len(entry.times[one]), entry.times[one][-1], entry.keys[one])

@@ -33,7 +33,9 @@ ADOPT = "adopt"
 
 def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     """Bring the user of a step to the conditions in use, before the step changes anything."""
-    user, facts = step.user, step.user.facts
+    user, facts, event = step.user, step.user.facts, step.event
+    if event is not None and event.traits is not None and conditions.program.zoned:
+        _person(piece, conditions, user)  # has the time zone before the event, which may change it
     if facts.conditions == conditions.generation:
         return
     facts.conditions, user.has_changed = conditions.generation, True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs.real_segments import DATA, RealData, compare_data, is_equal, sample
+from tests.proofs.real_segments import DATA, WAYS, RealData, Through, compare_data, is_equal, sample
 from tests.support.segment_runs import evaluate_segments
 
 SHARES = {"online_retail": 32, "online_retail_orders": 16, "trivago": 8}
@@ -14,13 +14,16 @@ SHARES = {"online_retail": 32, "online_retail_orders": 16, "trivago": 8}
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("through", ["evaluator", "fold"])
 @pytest.mark.parametrize("data", DATA, ids=lambda data: data.name)
-def test_segments_have_the_members_of_an_independent_evaluation(data: RealData, tmp_path: Path) -> None:
+def test_segments_have_the_members_of_an_independent_evaluation(
+    data: RealData, through: Through, tmp_path: Path
+) -> None:
     if not data.path.exists():
         pytest.skip(f"{data.path} is not there")
     path = sample(data, SHARES[data.name], tmp_path)
 
-    rows = list(compare_data(data, path, evaluate_segments))
+    rows = list(compare_data(data, path, WAYS[through]))
 
     assert [row for row in rows if not is_equal(row)] == []
     assert sum(row.expected for row in rows) > 100

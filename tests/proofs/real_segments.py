@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from zlib import crc32
 
 import typer
@@ -24,10 +24,14 @@ from tests.proofs.configurations import commit_name
 from tests.support import retail_truths, trivago_counts
 from tests.support.paths import ONLINE_RETAIL, TRIVAGO
 from tests.support.real_streams import as_orders, retail_lines, trivago_actions
+from tests.support.segment_folds import fold_segments
 from tests.support.segment_runs import SegmentEntries, evaluate_segments, read_segments
 
 RESULTS = Path(__file__).with_name("SEGMENTS.md")
 SEGMENTS = Path(__file__).with_name("segments")
+Through = Literal["evaluator", "fold"]
+WAYS: dict[Through, Callable[..., SegmentEntries]] = {"evaluator": evaluate_segments, "fold": fold_segments}
+"""Functions that return members and entries by the product."""
 ENTRIES = "all entries"
 """Text of the table instead of an instant."""
 
@@ -185,7 +189,7 @@ def sample(data: RealData, share: int, folder: Path) -> Path:
     return path
 
 
-def report(rows: Sequence[ComparedSegment], through: str) -> str:
+def report(rows: Sequence[ComparedSegment], through: Through) -> str:
     """Format the result as a page."""
     differences = sum(not is_equal(row) for row in rows)
     lines = [
@@ -214,19 +218,22 @@ def report(rows: Sequence[ComparedSegment], through: str) -> str:
 
 
 def main(
+    through: Annotated[Through, typer.Option(help="What is compared: the evaluator alone, or the whole fold.")] = (
+        "evaluator"
+    ),
     write: Annotated[bool, typer.Option(help="Write the result to SEGMENTS.md.")] = True,
 ) -> None:
     """Compare all segments; the exit code is 1 if there is a difference."""
     rows: list[ComparedSegment] = []
     for data in DATA:
         begin = time.monotonic()
-        for row in compare_data(data, data.path, evaluate_segments):
+        for row in compare_data(data, data.path, WAYS[through]):
             rows.append(row)
             if not is_equal(row):
                 typer.echo(f"{row.data}: {row.segment} at {row.at}: only in the product {row.only_found[:5]}, ")
                 typer.echo(f"only expected {row.only_expected[:5]}")
         typer.echo(f"{data.name}: {time.monotonic() - begin:.0f} s", err=True)
-    page = report(rows, "evaluator")
+    page = report(rows, through)
     if write:
         RESULTS.write_text(page, encoding="utf-8")
     typer.echo(page)

@@ -9,6 +9,7 @@ from models.conditions.leaf import NoValues, Person
 from models.conditions.parsing import parse_segments
 from models.conditions.program import ConditionProgram
 from models.conditions.user_state import UserConditions
+from models.conditions.varieties import MAX_VALUES
 from models.errors import InvalidConfiguration
 from models.events import Event, OrderLine
 from models.places.zones import zone
@@ -105,6 +106,18 @@ def test_money_is_compared_within_one_currency_and_lines_of_an_order_add_up() ->
     assert run.why("lamps").tree.value == "20"
     run.event("", NOON + 2, event_type="purchase", lines=lines, amount=110_000_000, currency="EUR")
     assert run.is_in("lamps")
+
+
+def test_values_with_many_events_are_kept_when_there_are_too_many_values() -> None:
+    clause = {"event": "Viewed", "distinct": "item", "each": {"at_least": 3}, "at_least": 2, "within": "ever"}
+    run = Scenario({"s": clause})
+    for number in range(6):
+        run.event("Viewed", NOON + number, item=f"often {number % 2}")
+    for number in range(2 * MAX_VALUES):
+        run.event("Viewed", NOON + HOUR + number, item=f"once {number}")
+
+    assert run.is_in("s")
+    assert run.why("s").tree.value.startswith("2: often 0")
 
 
 def test_two_products_bought_at_least_three_times_each() -> None:

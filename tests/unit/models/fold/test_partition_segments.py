@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from models.batch import Restored
 from models.configuration.compiled import encode
@@ -49,8 +50,8 @@ def log(*contents: Any) -> list[PartitionRecord]:
     return written([opening("feeder"), *contents])
 
 
-def fold(records: list[PartitionRecord]) -> tuple[Restored, list[tuple[str, dict[str, Any]]]]:
-    state, given = fold_log(records, itertools.repeat(1_000))
+def fold(records: list[PartitionRecord], size: int = 1_000) -> tuple[Restored, list[tuple[str, dict[str, Any]]]]:
+    state, given = fold_log(records, itertools.repeat(size))
     return state, [(r.topic, json.loads(r.value)) for o in given for r in o.commit.records if r.value and r.key]
 
 
@@ -60,6 +61,19 @@ def moves(outputs: list[tuple[str, dict[str, Any]]]) -> list[Found]:
         (one["at"] - START, one["user"], one["name"], one["kind"].removeprefix("segment_"))
         for topic, one in outputs
         if topic == "signals" and one["kind"].startswith("segment_")
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_a_new_time_zone_moves_the_periods_of_the_calendar_in_batches_of_any_size(size: int) -> None:
+    segment = {"name": "viewed today", "when": {"event": "product_view", "within": {"calendar": "day"}}}
+    auckland = {"timezone": "Pacific/Auckland"}  # 13 hours before UTC
+    moved = Event(id="i", user="u1", type="identify", at=START + HOUR, origin="simulate", traits=auckland)
+    records = log(configuration(1, segment), tick(0), view("u1", 0), tick(HOUR), moved, tick(DAY))
+
+    assert moves(fold(records, size)[1]) == [
+        (0, "u1", "viewed today", "entered"),
+        (11 * HOUR, "u1", "viewed today", "left"),
     ]
 
 

@@ -1,0 +1,20 @@
+"""Random segments through the whole fold: the moves of a naive evaluation, and the same bytes in any batches."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.condition_folds import compare_folds, random_fold_case
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(0, 45))
+def test_membership_at_every_instant_is_that_of_a_naive_evaluation_in_batches_of_any_size(
+    seed: int, segments: int, arrivals: int
+) -> None:
+    assert compare_folds(random_fold_case(seed, segments, arrivals))[1] == ""
+
+
+@pytest.mark.parametrize("seed", [100, 126])
+def test_a_new_time_zone_is_seen_by_the_first_event_of_a_piece(seed: int) -> None:
+    assert compare_folds(random_fold_case(seed, 1 + seed % 5, seed % 46))[1] == ""
