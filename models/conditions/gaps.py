@@ -15,7 +15,16 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
-from models.conditions.clauses import AbsentClause, Condition, EventClause, GapKind, GapLength
+from models.conditions.clauses import (
+    AbsentClause,
+    AllOf,
+    AnyOf,
+    Condition,
+    EventClause,
+    GapKind,
+    GapLength,
+    NoneOf,
+)
 from models.units import DAY, HOUR
 
 PATTERN = r"^(0\.[1-9]|[1-9][0-9]{0,2}(\.[0-9])?) ((p75|p90) )?gaps?$"
@@ -116,6 +125,24 @@ def written_gaps(gaps: GapLength) -> str:
     number = f"{whole}.{tenth}" if tenth else f"{whole}"
     kind = "" if gaps.of == "median" else f"{gaps.of} "
     return f"{number} {kind}{'gap' if gaps.tenths == 10 else 'gaps'}"
+
+
+def has_gaps(condition: Condition) -> bool:
+    """Return whether a condition has a duration in gaps.
+
+    Examples
+    --------
+    >>> has_gaps(AbsentClause("purchase", 0, gaps=GapLength(10))), has_gaps(AbsentClause("purchase", DAY))
+    (True, False)
+    """
+    match condition:
+        case AllOf(of) | AnyOf(of) | NoneOf(of):
+            return any(map(has_gaps, of))
+        case AbsentClause(gaps=gaps):
+            return gaps is not None
+        case EventClause(window=window):
+            return window.gaps is not None
+    return False
 
 
 def resolved(clause: Condition, scale: GapScale) -> Condition:

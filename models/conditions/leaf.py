@@ -161,6 +161,11 @@ class LeafEvaluator(ABC):
         """Show the clause."""
         return f"{type(self).__name__}({self.clause!r})"
 
+    @property
+    def reads_stage(self) -> bool:
+        """Whether the clause reads the lifecycle."""
+        return isinstance(self.clause, ValueClause) and self.clause.subject == "lifecycle"
+
     @abstractmethod
     def truth(self, entry: Any, at: int, person: Person) -> Truth:
         """Return the truth at an instant that is not before the user's newest step."""

@@ -143,7 +143,7 @@ class ConditionProgram:
     Attributes
     ----------
     pending
-        Numbers of clauses that are unknown, because their history is being brought.
+        Clauses that are unknown until their history is brought.
     leaves
         Clauses by their numbers.
     segments
@@ -333,7 +333,7 @@ class ConditionProgram:
 
 
 class _Unknown:
-    """Truths at the first event of any user: clauses on values are false; what depends on the user is unknown."""
+    """Truths at the first event of any user: other clauses on values are false; what depends on the user is unknown."""
 
     def __init__(self) -> None:
         self.possible: dict[int, None] = {}
@@ -345,8 +345,8 @@ class _Unknown:
             self.possible[segment.index] = None
 
     def leaf(self, leaf: LeafEvaluator) -> Truth:
-        # The first event of a user may be late, so that an absence is already long enough.
-        if isinstance(leaf, BucketEvaluator | AbsentEvaluator) or leaf.covered_from > ALWAYS:
+        # The first event of a user may be late, so that an absence is already long enough. And every user has a stage.
+        if isinstance(leaf, BucketEvaluator | AbsentEvaluator) or leaf.covered_from > ALWAYS or leaf.reads_stage:
             return None
         return leaf.truth(None, 0, self._person)
 

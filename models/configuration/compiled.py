@@ -21,7 +21,9 @@ from models.wire import withdrawals
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 
 Category: TypeAlias = Literal["marketing", "transactional"]
-TriggerKind: TypeAlias = Literal["churn_risk", "entered_segment", "first_purchase", "cart_left", "event"]
+TriggerKind: TypeAlias = Literal[
+    "churn_risk", "entered_segment", "entered_stage", "first_purchase", "cart_left", "event"
+]
 
 ACTIVITY: tuple[EventType, ...] = (
     "page_view",
@@ -42,11 +44,11 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     Attributes
     ----------
     kind
-        ``churn_risk``, ``entered_segment``, ``first_purchase``, ``cart_left`` or ``event``.
+        ``churn_risk``, ``entered_segment``, ``entered_stage``, ``first_purchase``, ``cart_left`` or ``event``.
     threshold
         For ``churn_risk``: probability to which the risk must rise, 0 to 1.
     name
-        Name of the segment or of the event.
+        Name of the segment, of the stage or of the event.
     delay
         For ``cart_left``: time for which the cart must be unchanged, milliseconds.
     where

@@ -49,6 +49,8 @@ class When(_Section, frozen=True, kw_only=True):
         The user's churn probability rose to a threshold.
     entered_segment
         The user moved into the segment of that name.
+    entered_stage
+        The user moved into the stage of the lifecycle of that name.
     first_purchase
         The user placed the first order.
     cart_left
@@ -62,6 +64,7 @@ class When(_Section, frozen=True, kw_only=True):
 
     churn_risk: Crossing | None = None
     entered_segment: Annotated[str, Meta(min_length=1)] | None = None
+    entered_stage: Name | None = None
     first_purchase: Literal[True] | None = None
     cart_left: CartLeft | None = None
     event: Annotated[str, Meta(min_length=1)] | None = None

@@ -79,9 +79,16 @@ def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]
             yield f"rules[{i}].when.where.{name}", "operators"
 
 
+def _find_stages(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, rule in enumerate(configuration.rules):
+        if rule.when.kind == "entered_stage":
+            yield f"rules[{i}].when.entered_stage", rule.when.name
+
+
 ADDITIONS: tuple[Addition, ...] = (
     Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
+    Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),
 )
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""
 

@@ -95,6 +95,9 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     segments = parse_segments(mapping.get("segments", []))
     lifecycle = None if written.lifecycle is None else stages.read_lifecycle(written.lifecycle)
     stages.check_stages(segments, lifecycle)
+    for i, rule in enumerate(rules):
+        if rule.when.kind == "entered_stage":
+            stages.require_stage(rule.when.name, lifecycle, f"rules[{i}].when.entered_stage")
     return Configuration(
         timezone=written.timezone,
         events=_events(written.events),
@@ -151,6 +154,8 @@ def _trigger(when: When, path: str) -> Trigger:
         return Trigger(kind="churn_risk", threshold=when.churn_risk.crosses)
     if when.entered_segment is not None:
         return Trigger(kind="entered_segment", name=when.entered_segment)
+    if when.entered_stage is not None:
+        return Trigger(kind="entered_stage", name=when.entered_stage)
     if when.cart_left is not None:
         return Trigger(kind="cart_left", delay=milliseconds(when.cart_left.after))
     if when.event is not None:

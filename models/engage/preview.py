@@ -30,6 +30,7 @@ SAMPLE_USER = "sample"
 _SIGNALS: dict[str, SignalKind] = {
     "churn_risk": "churn_risk",
     "entered_segment": "segment_entered",
+    "entered_stage": "lifecycle_moved",
     "first_purchase": "first_purchase",
     "cart_left": "cart_left",
     "event": "event",
@@ -244,6 +245,8 @@ def _untriggered(rule: Rule, customer: Standing) -> str:
             return "the cart is empty"
         case "entered_segment" if ledger.segment == when.name:
             return f"the user is in {when.name!r} already, and has to leave it first"
+        case "entered_stage" if ledger.stage is not None and ledger.stage.name == when.name:
+            return f"the user is in the stage {when.name!r} already, and has to leave it first"
         case "churn_risk" if not facts.identified:
             return "an anonymous user has no churn risk"
         case "churn_risk" if ledger.risk is not None and ledger.risk >= when.threshold:

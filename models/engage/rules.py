@@ -42,6 +42,7 @@ def event_names(configuration: Configuration) -> frozenset[str]:
 _TRIGGERS: dict[SignalKind, str] = {
     "churn_risk": "churn_risk",
     "segment_entered": "entered_segment",
+    "lifecycle_moved": "entered_stage",
     "first_purchase": "first_purchase",
     "cart_left": "cart_left",
     "event": "event",

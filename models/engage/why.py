@@ -52,6 +52,8 @@ def _happened(signal: Signal) -> str:
             return f"entered the segment {signal.name!r}"
         case "segment_left":
             return f"left the segment {signal.name!r}"
+        case "lifecycle_moved":
+            return f"moved from the stage {signal.origin!r} to {signal.name!r}"
         case "first_purchase":
             return f"first purchase ({signal.cause})"
         case "cart_left":

@@ -19,6 +19,7 @@ from models.events import Event
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.live_user import LiveUser
 from models.fold.piece import Piece, Step
+from models.fold.stages import StageCount
 from models.fold.user_values import FactValues, time_zone
 from models.log import UserHistory
 from models.profile import timers
@@ -38,7 +39,10 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
         _person(piece, conditions, user)  # has the time zone before the event, which may change it
     if facts.conditions == conditions.generation:
         return
+    step.is_unstaged = facts.conditions < conditions.staged_from
     facts.conditions, user.has_changed = conditions.generation, True
+    if conditions.machine is not None and step.is_unstaged:
+        piece.stages.append(StageCount("", conditions.machine.initial, step.now, is_silent=bool(facts.events)))
     if not facts.events:  # the user is new, so there is nothing to bring
         return
     facts.known_since = facts.known_since or facts.first_seen or step.now

@@ -1,4 +1,4 @@
-"""The conditions in use in a partition: the program of the segments by rule, and what its clauses have seen.
+"""The conditions in use in a partition: the program of lifecycle and segments, and what its clauses have seen.
 
 A new configuration may bring new clauses. They have seen no event before it, so each has a time from which on it has
 seen all events. Users come to the new conditions at their next step. A user without a step comes to them a little later
@@ -15,8 +15,11 @@ import msgspec
 
 from models.conditions.clauses import SegmentRule, Subject
 from models.conditions.evaluator import Evaluator
+from models.conditions.gaps import DEFAULT_SCALE, GapScale
 from models.conditions.periods import ALWAYS
 from models.conditions.program import ConditionProgram
+from models.lifecycle.definition import Lifecycle
+from models.lifecycle.machine import StageMachine
 
 CONDITIONS_KEY = b"\x00conditions"
 """Key in ``profiles`` under which the place of the conditions in use is stored."""
@@ -27,6 +30,24 @@ _COUNTED: tuple[Subject, ...] = ("score", "feature", "lifecycle", "mark")
 """Values that only decisions change. All other values follow from the events of the user."""
 
 
+class AskedConditions(NamedTuple):
+    """The parts of a configuration that ask for conditions, and the scale of gaps.
+
+    Attributes
+    ----------
+    segments
+        The segments by rule.
+    lifecycle
+        The lifecycle; ``None`` without one.
+    scale
+        Lengths of the gaps between purchases; the default ones if no condition has gaps.
+    """
+
+    segments: tuple[SegmentRule, ...] = ()
+    lifecycle: Lifecycle | None = None
+    scale: GapScale = DEFAULT_SCALE
+
+
 class _Stored(msgspec.Struct, array_like=True):
     generation: int
     since: int
@@ -34,6 +55,7 @@ class _Stored(msgspec.Struct, array_like=True):
     is_complete: bool
     covered_from: dict[int, int]
     pending: list[int]
+    staged_from: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -60,10 +82,10 @@ class ConditionsInUse:
 
     Parameters
     ----------
-    segments
-        The segments by rule.
+    asked
+        What asks for the conditions.
     generation
-        Number of the conditions. It grows with each change of the segments, or of what their clauses have seen.
+        Number of the conditions. It grows with each change of what asks for them, or of what their clauses have seen.
     change
         The place of that change.
     covered_from
@@ -71,11 +93,16 @@ class ConditionsInUse:
         missing here has seen all events.
     pending
         Numbers of clauses whose history is being brought; until it is complete, they are unknown.
-    is_complete
-        Whether all users of that place have come to the conditions.
 
     Attributes
     ----------
+    machine
+        The lifecycle, compiled; ``None`` without one.
+    is_complete
+        Whether all users of that place have come to the conditions.
+    staged_from
+        The first of the successive generations that have a lifecycle; 0 without one. Users of earlier generations have
+        no stage yet.
     program, evaluator
         The compiled conditions, and their evaluation.
     reads_consent, reads_learned
@@ -84,20 +111,21 @@ class ConditionsInUse:
 
     def __init__(
         self,
-        segments: tuple[SegmentRule, ...],
+        asked: AskedConditions,
         generation: int,
         change: ConditionsChange,
         covered_from: dict[int, int] | None = None,
         pending: Iterable[int] = (),
-        *,
-        is_complete: bool = False,
     ) -> None:
-        self.segments = segments
+        self.asked = asked
+        self.machine = None if asked.lifecycle is None else StageMachine(asked.lifecycle)
+        self.staged_from = 0 if self.machine is None else generation
         self.generation = generation
         self.change = change
         self.covered_from = covered_from or {}
-        self.is_complete = is_complete or not change.users
-        self.program = ConditionProgram(segments, self.covered_from)
+        self.is_complete = not change.users
+        moves = () if self.machine is None else self.machine.conditions
+        self.program = ConditionProgram(asked.segments, self.covered_from, moves, asked.scale)
         self.program.pending = frozenset(pending) & self.program.leaves.keys()
         self.evaluator = Evaluator(self.program)
         names = [*self.program.by_value, *self.program.numbers]
@@ -117,7 +145,8 @@ class ConditionsInUse:
     def encode(self) -> bytes:
         """Return what is stored besides the segments, which the configuration has."""
         pending = sorted(self.program.pending)
-        return _encode(_Stored(self.generation, *self.change, self.is_complete, self.covered_from, pending))
+        place = (self.generation, *self.change, self.is_complete, self.covered_from)
+        return _encode(_Stored(*place, pending, self.staged_from))
 
     # --- history of clauses ----------------------------------------------------------------------------------------
 
@@ -142,7 +171,9 @@ class ConditionsInUse:
         if covered_from:
             covered |= dict.fromkeys(sorted(done), covered_from)
         rest = self.program.pending - done
-        return ConditionsInUse(self.segments, self.generation + 1, change, covered, rest)
+        found = ConditionsInUse(self.asked, self.generation + 1, change, covered, rest)
+        found.staged_from = self.staged_from
+        return found
 
     # --- users who come to the conditions ---------------------------------------------------------------------------
 
@@ -163,21 +194,20 @@ class ConditionsInUse:
         return found if len(found) < 2 else sorted(set(found))
 
 
-def succession(
-    before: ConditionsInUse | None, segments: tuple[SegmentRule, ...], change: ConditionsChange
-) -> ConditionsInUse:
+def succession(before: ConditionsInUse | None, asked: AskedConditions, change: ConditionsChange) -> ConditionsInUse:
     """Return the conditions of a configuration, after those of the one before.
 
     Parameters
     ----------
     before
         The conditions of the configuration before; ``None`` if it had none.
-    segments, change
+    asked, change
         See :class:`ConditionsInUse`.
     """
     covered = {}
     known = {} if before is None else before.program.leaves
-    for key, leaf in ConditionProgram(segments).leaves.items():
+    moves = () if asked.lifecycle is None else StageMachine(asked.lifecycle).conditions
+    for key, leaf in ConditionProgram(asked.segments, watched=moves).leaves.items():
         if key in known:
             seen = known[key].covered_from
         elif leaf.events and change.users:
@@ -187,17 +217,22 @@ def succession(
         if seen > ALWAYS:
             covered[key] = seen
     generation, pending = (1, frozenset[int]()) if before is None else (before.generation + 1, before.program.pending)
-    return ConditionsInUse(segments, generation, change, covered, pending)
+    found = ConditionsInUse(asked, generation, change, covered, pending)
+    if before is not None and before.staged_from and found.staged_from:
+        found.staged_from = before.staged_from
+    return found
 
 
-def restored(segments: tuple[SegmentRule, ...], content: bytes) -> ConditionsInUse:
+def restored(asked: AskedConditions, content: bytes) -> ConditionsInUse:
     """Return the conditions whose place :meth:`ConditionsInUse.encode` has encoded."""
     stored = _decode(content)
-    return ConditionsInUse(
-        segments,
+    found = ConditionsInUse(
+        asked,
         stored.generation,
         ConditionsChange(stored.since, stored.users),
         stored.covered_from,
         stored.pending,
-        is_complete=stored.is_complete,
     )
+    found.is_complete = stored.is_complete
+    found.staged_from = stored.staged_from
+    return found

@@ -56,7 +56,7 @@ class UnknownSegment(PerennialError):
 def names_of(versions: Versions) -> tuple[str, ...]:
     """Return the names of the segments by rule, in the sequence of the file."""
     conditions = versions.conditions
-    return () if conditions is None else tuple(segment.name for segment in conditions.segments)
+    return () if conditions is None else tuple(segment.name for segment in conditions.asked.segments)
 
 
 def memberships(customer: Customer, versions: Versions) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
-from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
+from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
 from models.levels import LEVEL, require_known
 from models.log import BringHistory, Clock, HistoryComplete, Instruction, Use
 
@@ -219,6 +219,7 @@ class _Slice:
                 DecisionsPass(piece, _scores_of(piece), failures).run()
             state.store_users()
             state.members.move(piece.moves)
+            state.stages.count(piece.stages)
         except Exception as error:
             for entry in facts.popped:
                 state.due.add(*entry)
@@ -290,7 +291,7 @@ class _Slice:
         if not is_used:
             return
         self._contents[content_key(control.name)] = content
-        if control.name == CONFIGURATION:
+        if control.name in (CONFIGURATION, POPULATION):
             self._store_conditions()
 
     def _store_conditions(self) -> None:

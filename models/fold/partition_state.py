@@ -12,7 +12,8 @@ from models.fold.due_times import DueTimes, Entry
 from models.fold.live_user import LiveUser, live_user
 from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
-from models.fold.versions import CONFIGURATION
+from models.fold.stages import StageCounts
+from models.fold.versions import CONFIGURATION, POPULATION
 from models.log import CONTROL, BringHistory, HistoryComplete
 from models.profile import codec
 from models.profile.ledger import NEVER
@@ -34,6 +35,8 @@ class PartitionState:
         Users by their next timer.
     members
         The members of the segments by rule.
+    stages
+        The users in the stages of the lifecycle.
     memo
         The partition's clock and counters.
     versions
@@ -56,6 +59,7 @@ class PartitionState:
         self._cutoffs: Cutoffs | None = None
         self._cutoffs_at = 0
         self.members = MemberCounts(committed)
+        self.stages = StageCounts(committed)
         for key, packed in committed.records.items():
             if key[:1] == CONTROL:
                 continue
@@ -110,7 +114,11 @@ class PartitionState:
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
-        changed: dict[bytes, bytes | None] = {**self._changed, **self.members.take_changes()}
+        changed: dict[bytes, bytes | None] = {
+            **self._changed,
+            **self.members.take_changes(),
+            **self.stages.take_changes(),
+        }
         self._changed.clear()
         return changed
 
@@ -188,14 +196,16 @@ class PartitionState:
         """Use a version, see :meth:`Versions.use`; it may change the cut-offs and the conditions."""
         self._cutoffs = None
         before = self.versions.conditions
-        change = ConditionsChange(self.memo.now, len(self._keys()) if name == CONFIGURATION else 0)
-        is_used = self.versions.use(name, version, content, change)
+        users = len(self._keys()) if name in (CONFIGURATION, POPULATION) else 0
+        is_used = self.versions.use(name, version, content, ConditionsChange(self.memo.now, users))
         conditions = self.versions.conditions
         if conditions is not None and conditions is not before:
-            kept = {segment.name for segment in conditions.segments}
-            for segment in () if before is None else before.segments:
+            kept = {segment.name for segment in conditions.asked.segments}
+            for segment in () if before is None else before.asked.segments:
                 if segment.name not in kept:
                     self.members.drop(segment.name)
+            if conditions.staged_from != (0 if before is None else before.staged_from):
+                self.stages.clear()
             self._add_adoptions()
         return is_used
 

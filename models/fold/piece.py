@@ -33,6 +33,7 @@ from models.fold.members import SegmentMove
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
+from models.fold.stages import StageCount
 from models.fold.versions import Versions
 from models.profile.ledger import Ledger, Timer
 from models.profile.numbers import NOW, Numbers
@@ -71,6 +72,8 @@ class Step(msgspec.Struct, eq=False, gc=False):
         Tasks for the third pass, in their order.
     adoption
         The segments to decide silently, because the user comes to new conditions; ``None`` for none.
+    is_unstaged
+        Whether the user had no stage of the lifecycle before the step.
     clauses
         The clauses that the step has changed, and the segments to decide; ``None`` for none.
     """
@@ -87,6 +90,7 @@ class Step(msgspec.Struct, eq=False, gc=False):
     has_crossed: bool = False
     agenda: list[Task] | None = None
     adoption: ClauseStep | None = None
+    is_unstaged: bool = False
     clauses: ClauseStep | None = None
 
     @property
@@ -162,6 +166,8 @@ class Piece:
         Steps that are the statement of an event that is not folded, or not as a whole.
     moves
         Moves of users into segments by rule and out of them.
+    stages
+        Moves of users between stages of the lifecycle.
     completes_conditions
         Whether all users have come to the conditions in use by the end of the piece.
     has_success
@@ -181,6 +187,7 @@ class Piece:
         self.taken: list[tuple[OpenExample, Step]] = []
         self.statements: list[Step] = []
         self.moves: list[SegmentMove] = []
+        self.stages: list[StageCount] = []
         self.completes_conditions = False
         self.has_success = False
 

@@ -21,6 +21,7 @@ from models.fold.live_user import WAITS, LiveUser
 from models.fold.members import SegmentMove
 from models.fold.piece import Piece, Step
 from models.fold.scores import PieceScores
+from models.fold.stage_decisions import StageDecisions
 from models.fold.user_values import DecisionValues, churn_names, time_zone
 from models.profile.ledger import NEVER
 from models.profile.signals import Signal
@@ -59,6 +60,7 @@ class SegmentDecisions:
         self._names = names
         self._timers = timers
         self._left: dict[int, str | None] = {}
+        self._stages = None if conditions.machine is None else StageDecisions(piece, conditions)
         self._risks: list[NumberIndex] = []
         configuration = piece.versions.configuration
         for name in churn_names(configuration):
@@ -97,7 +99,10 @@ class SegmentDecisions:
         changes = [ValueChange(*name) for name in self._conditions.decided_names]
         if changes:
             self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
-        for move in self._decide(step, found, step.now, step.number - 1, person):
+        view = self._view(step, step.now, step.number - 1, person)
+        if self._stages is not None:
+            self._stages.adopt(step, found, view)
+        for move in self._decide(step, found, view):
             self._count(user, move, is_silent=True)
 
     def decide(self, step: Step) -> list[Signal]:
@@ -108,16 +113,18 @@ class SegmentDecisions:
             self._follow_scores(step, found, person)
         if step.timer is not None:  # a membership may have lasted for a duration at the same time
             self._add_waits(user, found, at, person)
-        moves = self._decide(step, found, at, step.number, person)
+        view = self._view(step, at, step.number, person)
+        signals = [] if self._stages is None else self._stages.decide(step, found, view)
+        moves = self._decide(step, found, view)
         for move in moves:
             self._count(user, move, is_silent=False)
-        return [self._signal(step, move) for move in moves]
+        return [*signals, *(self._signal(step, move) for move in moves)]
 
     def wait(self, step: Step, due: int) -> list[Signal]:
         """Decide the segments whose condition on the duration of a membership may hold now, and return the signals."""
         user, found, person = step.user, ClauseStep(), self._person(step, step.number)
         self._add_waits(user, found, due, person)
-        moves = self._decide(step, found, due, step.number, person)
+        moves = self._decide(step, found, self._view(step, due, step.number, person))
         for move in moves:
             self._count(user, move, is_silent=False)
         return [self._signal(step, move) for move in moves]
@@ -140,13 +147,16 @@ class SegmentDecisions:
         if other is not None:
             found.merge(other)
 
-    def _decide(self, step: Step, found: ClauseStep, at: int, number: int, person: Person) -> list[Move]:
-        user, piece = step.user, self._piece
-        conditions: UserConditions = user.open_conditions()
+    def _view(self, step: Step, at: int, number: int, person: Person) -> RecordedView:
+        """Return the truths after the step of a number, at a time."""
+        user = step.user
         due = next((timer.due for timer in user.ledger.timers if timer.name == CLAUSES), NEVER)
-        last = user.person or person
-        view = RecordedView(self._program, conditions, person, at)
-        view.read(user.truths or _NO_TRUTHS, number, min(piece.now, due - 1), last)
+        view = RecordedView(self._program, user.open_conditions(), person, at)
+        return view.read(user.truths or _NO_TRUTHS, number, min(self._piece.now, due - 1), user.person or person)
+
+    def _decide(self, step: Step, found: ClauseStep, view: RecordedView) -> list[Move]:
+        user, at, person = step.user, view.at, view.person
+        conditions: UserConditions = user.open_conditions()
         moves = self._evaluator.decide_by(conditions, found, at, view)
         if moves:
             user.has_changed = True

@@ -73,6 +73,8 @@ class DecisionValues:
                 return _trait(self._facts.traits, name)
             case "consent":
                 return _consent(self._facts.consent, name)
+            case "lifecycle":
+                return _stage(self._ledger, self._configuration)
             case "score":
                 return self._ledger.risk if name in churn_names(self._configuration) else None
         return None
@@ -85,6 +87,13 @@ class DecisionValues:
 def churn_names(configuration: Configuration) -> tuple[str, str]:
     """Return the names of the churn score in conditions: with and without its horizon."""
     return "churn", f"churn@{configuration.churn.horizon_days}d"
+
+
+def _stage(ledger: Ledger, configuration: Configuration) -> str | None:
+    """Return the user's stage; ``None`` without a lifecycle."""
+    if configuration.lifecycle is None:
+        return None
+    return configuration.lifecycle.stages[0] if ledger.stage is None else ledger.stage.name
 
 
 def time_zone(traits: dict[str, Any], configuration: Configuration) -> tzinfo:

@@ -7,10 +7,11 @@ from datetime import tzinfo
 from typing import TypeVar
 
 from models.conditions.clauses import SegmentRule
+from models.conditions.gaps import has_gaps, scale_of
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
-from models.fold.conditions_in_use import ConditionsChange, ConditionsInUse, restored, succession
+from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, restored, succession
 from models.learning import population
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.population import Population
@@ -120,11 +121,7 @@ class Versions:
             configuration = decode(content)
             zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             carts, risks = rules.cart_timers(configuration), rules.churn_thresholds(configuration)
-            names, conditions = rules.event_names(configuration), self.conditions
-            known = () if conditions is None else conditions.segments
-            # At the first level, users have no memberships.
-            if configuration.segments != known and self.level > FIRST and self.watched is None:
-                conditions = succession(conditions, configuration.segments, change or ConditionsChange())
+            names, conditions = rules.event_names(configuration), self._succession(configuration, change)
             self.configuration, self.configuration_number, self.zone = configuration, version, zone
             self.cart_timers, self.risk_thresholds, self.event_names = carts, risks, names
             self.conditions = conditions
@@ -136,17 +133,35 @@ class Versions:
             self.segments, self.segments_number = _tried(segments), version
         elif name == POPULATION:
             self.population, self.population_number = population.decode(content), version
+            self.conditions = self._succession(self.configuration, change)
         self.numbers[name] = version
         return True
 
+    def _asked(self, configuration: Configuration) -> AskedConditions:
+        """Return what asks for conditions under a configuration and the population in use."""
+        segments, lifecycle = configuration.segments, configuration.lifecycle
+        gaps = None if self.population is None else self.population.gaps
+        moves = () if lifecycle is None else (move.when for move in lifecycle.moves)
+        if gaps is None or not any(map(has_gaps, (*(segment.when for segment in segments), *moves))):
+            return AskedConditions(segments, lifecycle)
+        return AskedConditions(segments, lifecycle, scale_of(gaps.median, gaps.p75, gaps.p90))
+
+    def _succession(self, configuration: Configuration, change: ConditionsChange | None) -> ConditionsInUse | None:
+        """Return the conditions under a configuration; at the first level, users have no memberships and stages."""
+        before, asked = self.conditions, self._asked(configuration)
+        known = AskedConditions() if before is None else before.asked
+        if asked == known or self.level == FIRST or self.watched is not None:
+            return before
+        return succession(before, asked, change or ConditionsChange())
+
     def watch(self, segments: tuple[SegmentRule, ...]) -> None:
         """Fold these segments from the beginning of a log, at any level, instead of those of its configurations."""
-        self.watched, self.conditions = segments, succession(None, segments, ConditionsChange())
+        self.watched, self.conditions = segments, succession(None, AskedConditions(segments), ConditionsChange())
         self.schema = SCHEMA_OF_LEVEL[NEWEST]
 
     def restore_conditions(self, content: bytes | None) -> None:
         """Continue with conditions whose place was stored; ``None`` if there were none."""
-        self.conditions = None if content is None else restored(self.configuration.segments, content)
+        self.conditions = None if content is None else restored(self._asked(self.configuration), content)
 
 
 def _tried(scorer: _Scorer) -> _Scorer | None:

@@ -146,6 +146,7 @@ def dormant_body(customer: Customer) -> bytes:
         fired=ledger.fired,
         memberships=ledger.memberships,
         segment_since=ledger.segment_since,
+        stage=ledger.stage,
     )
     return _encode_active(facts, unchanged, customer.identity)
 

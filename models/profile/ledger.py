@@ -100,6 +100,21 @@ class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
     detail: str = ""
 
 
+class Stage(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The stage of a user in the lifecycle.
+
+    Attributes
+    ----------
+    name
+        Name of the stage.
+    since
+        Time at which the user entered it, milliseconds.
+    """
+
+    name: str
+    since: int
+
+
 class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     """The record of our decisions about a user, and of the messages sent to them.
 
@@ -127,6 +142,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         The segments by rule in which the user is; ``None`` for none.
     segment_since
         Time at which the user entered ``segment``, milliseconds, if a condition reads it; otherwise 0.
+    stage
+        The stage of the lifecycle; ``None`` for the first one.
     """
 
     timers: list[Timer] = []
@@ -143,6 +160,7 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     fired: Lazily[dict[str, int]] = {}
     memberships: Lazily[Memberships | None] = None
     segment_since: int = 0
+    stage: Stage | None = None
 
 
 defer(Ledger)

@@ -1,8 +1,8 @@
 """The layout of a user in schema 4, in which each decayed count was a struct of its own.
 
 Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last five fields:
-two follow from ``hours``, and three belong to conditions. The ledger had not the last two fields, which belong to
-conditions. All other fields are the same.
+two follow from ``hours``, and three belong to conditions. The ledger had not the last three fields, which belong to
+conditions and to the lifecycle. All other fields are the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLACE = 13
 _STRUCTS = 5
 _HOURS = 16
 """Place of the counts by hour among the facts of schema 5."""
-_ADDED, _ADDED_TO_LEDGER = 5, 2
+_ADDED, _ADDED_TO_LEDGER = 5, 3
 """Number of fields at the end of the facts, and of the ledger, that schema 4 has not."""
 _WIDTH = 4
 _DOUBLES = struct.Struct(f"<{_STRUCTS * _WIDTH}d")

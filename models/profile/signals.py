@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-SignalKind = Literal["segment_entered", "segment_left", "churn_risk", "first_purchase", "cart_left", "event"]
+SignalKind = Literal[
+    "segment_entered", "segment_left", "churn_risk", "first_purchase", "cart_left", "event", "lifecycle_moved"
+]
 
 
 class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -22,6 +24,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         - ``first_purchase``: ``value`` is the amount in units of the currency.
         - ``cart_left``: ``name`` is the rule whose waiting time has passed, and ``items`` is the content of the cart.
         - ``event``: ``name`` is the name of a custom event or the type of another one, with its ``properties``.
+        - ``lifecycle_moved``: ``name`` is the stage that the user has entered, and ``origin`` the one before.
     user, at
         The user, and the time of the cause in milliseconds: the time of the event, or the due time of the timer. A
         rule's ``expires_after`` counts from this time.
@@ -43,10 +46,12 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         Whether the cause repeats, with a server key, an order that was stated before with a browser key. Marketing
         rules have already reacted to the earlier event, so this signal triggers no marketing message.
     clauses
-        For a segment by rule: the clauses that have changed in the step, in their canonical form.
+        For a segment by rule and a stage: the clauses that have changed in the step, in their canonical form.
+    origin
+        For ``lifecycle_moved``: the stage that the user has left.
     covered_from
-        For a segment by rule: time after which all of its clauses have seen every event, milliseconds; 0 if they have
-        seen all.
+        For a segment by rule and a stage: time after which all of its clauses have seen every event, milliseconds; 0
+        if they have seen all.
     """
 
     kind: SignalKind
@@ -65,3 +70,4 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     confirms: bool = False
     clauses: tuple[str, ...] = ()
     covered_from: int = 0
+    origin: str = ""

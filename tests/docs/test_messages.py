@@ -42,7 +42,7 @@ def test_every_trigger_is_explained_with_a_valid_example() -> None:
     triggers = [yaml.safe_load(code) for code in _first_column("Rules") - {"when"}]
     rules = [{"name": f"rule_{i}", "template": "t", "when": when} for i, when in enumerate(triggers)]
 
-    parse({"rules": rules}, {"t": Template("Hi", "text")})
+    parse({"rules": rules, "lifecycle": {}}, {"t": Template("Hi", "text")})
 
     assert {kind for when in triggers for kind in when} == set(definition.When.__struct_fields__)
 

@@ -7,7 +7,9 @@ import msgspec
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
+from models.learning import population
 from models.learning.churn_scorer import ChurnScorer, ChurnWeights
+from models.learning.population import Population, PopulationGaps
 from models.learning.segment_scorer import SegmentCentres, SegmentScorer
 from models.log import Control, Use
 from models.profile.features import FEATURES
@@ -72,6 +74,14 @@ def segments_version(version: int) -> Use:
         )
     )
     return Use(name="segments", version=version, content=msgspec.Raw(scorer.encode()))
+
+
+def gaps_version(version: int, days: float) -> Use:
+    """Make a population in which nine tenths of the gaps between purchases are at most this long, days."""
+    gaps = PopulationGaps(median=days / 3, p75=days / 2, p90=days, count=50)
+    cuts = (1.0, 2.0, 3.0, 4.0)
+    content = population.encode(Population(users=9, recency=cuts, frequency=cuts, gaps=gaps))
+    return Use(name=population.NAME, version=version, content=msgspec.Raw(content))
 
 
 VERSIONS_OVER_TIME: tuple[tuple[float, Control], ...] = (

@@ -19,7 +19,7 @@ from models.events import Event, EventType, OrderLine
 from models.log import Control, Instruction, Tick, Use, opening
 from models.profile.trait_limits import MAX_NEEDED_BYTES
 from models.units import DAY, HOUR, MINUTE
-from tests.support.configured_versions import churn_version, segments_version
+from tests.support.configured_versions import churn_version, gaps_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
 
 __all__ = ["crowded_log", "random_log"]
@@ -66,6 +66,14 @@ _TRAITS: tuple[dict[str, Any], ...] = (
 )
 
 
+_MOVES: list[dict[str, Any]] = [
+    {"from": ["visitor", "new"], "to": "engaged", "when": {"event": "click", "times": {"at_least": 2}, "within": "6h"}},
+    {"from": "engaged", "to": "new", "when": {"absent": "click", "for": "12h"}},
+]
+_STAGED: dict[str, dict[str, Any]] = {
+    "staged": {"any": [{"lifecycle": ["engaged", "at_risk"]}, {"all": [{"lifecycle": "new"}, {"segment": "viewer"}]}]},
+    "visitor": {"all": [{"lifecycle": "visitor"}, {"trait": "plan", "is": "a"}]},
+}
 _SEGMENTS: dict[str, dict[str, Any]] = {
     "viewer": {"event": "product_view", "times": {"at_least": 2}, "within": "3h"},
     "clicker": {"event": "click", "where": {"item": {"in": ["s1", "s2"]}}, "times": {"at_least": 1}, "within": "1d"},
@@ -89,7 +97,9 @@ _SEGMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def random_log(seed: int, *, with_versions: bool, with_segments: bool = False) -> list[PartitionRecord]:
+def random_log(
+    seed: int, *, with_versions: bool, with_segments: bool = False, with_lifecycle: bool = False
+) -> list[PartitionRecord]:
     """Make the log of a seed.
 
     Parameters
@@ -100,8 +110,12 @@ def random_log(seed: int, *, with_versions: bool, with_segments: bool = False) -
         Whether new versions and instructions come between the events.
     with_segments
         Whether configurations have segments by rule, and rules that wait for them.
+    with_lifecycle
+        Whether configurations with segments have a lifecycle, too.
     """
-    return _RandomLog(random.Random(seed), with_versions=with_versions, with_segments=with_segments).records()
+    log = _RandomLog(random.Random(seed), with_versions=with_versions, with_segments=with_segments)
+    log.has_lifecycle = with_lifecycle
+    return log.records()
 
 
 def crowded_log(seed: int) -> list[PartitionRecord]:
@@ -142,6 +156,7 @@ class _RandomLog:
     def __init__(self, chance: random.Random, *, with_versions: bool, with_segments: bool) -> None:
         self._chance = chance
         self._with_segments = with_segments
+        self.has_lifecycle = False
         self._with_versions = with_versions
         self._has_wall_clock = chance.random() < 0.5
         self._users = [*(f"u{number}" for number in range(chance.choice((2, 5, 12)))), "anonymous:a1"]
@@ -169,7 +184,7 @@ class _RandomLog:
             self._add(opening("feeder"))
         elif self._with_segments:
             self._add(opening("wall"))
-        self._add(_configuration(1, frozenset(), self._segments()))
+        self._add(_configuration(1, frozenset(), self._segments(), has_lifecycle=self.has_lifecycle))
         for model in (segments_version, churn_version):
             if chance.random() < 0.8:
                 self._add(model(1))
@@ -240,8 +255,11 @@ class _RandomLog:
             return segments_version(self._version)
         if made < 0.7:
             return churn_version(self._version)
+        if self.has_lifecycle and made < 0.75:
+            return gaps_version(self._version, chance.choice((0.1, 0.3, 1.0)))
         if made < 0.85:
-            return _configuration(self._version, frozenset(chance.sample(list(_TRIGGERS), 3)), self._segments())
+            without = frozenset(chance.sample(list(_TRIGGERS), 3))
+            return _configuration(self._version, without, self._segments(), has_lifecycle=self.has_lifecycle)
         return Instruction(name=chance.choice(("pause", "resume")), argument="email")
 
     def _segments(self) -> list[str]:
@@ -252,8 +270,12 @@ class _RandomLog:
         return sorted({*names, "viewer", "silent", "buyer"})
 
 
-def _configuration(version: int, without: frozenset[str], segments: Sequence[str] = ()) -> Use:
+def _configuration(
+    version: int, without: frozenset[str], segments: Sequence[str] = (), *, has_lifecycle: bool = False
+) -> Use:
     triggers = {**_TRIGGERS, **{name: ({"entered_segment": name}, "transactional") for name in segments[::2]}}
+    if segments and has_lifecycle:
+        triggers["stage"] = ({"entered_stage": "engaged"}, "transactional")
     rules = [
         {
             "name": name,
@@ -268,5 +290,8 @@ def _configuration(version: int, without: frozenset[str], segments: Sequence[str
     limits = {"quiet_hours": {"from": "22:00", "to": "08:00"}, "caps": [{"messages": 6, "within": "2d"}]}
     if segments:
         limits["segments"] = [{"name": name, "when": _SEGMENTS[name]} for name in segments]
+    if segments and has_lifecycle:
+        limits["segments"] = [*limits["segments"], *({"name": one, "when": when} for one, when in _STAGED.items())]
+        limits["lifecycle"] = {"defaults": "usage" if "varied" in segments else "purchases", "moves": _MOVES}
     content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
     return Use(name="configuration", version=version, content=msgspec.Raw(content))

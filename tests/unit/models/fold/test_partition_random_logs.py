@@ -119,6 +119,15 @@ def test_a_log_with_segments_by_rule_gives_the_same_bytes_in_any_cut(seed: int) 
     assert any(b'"clauses"' in value for value in entered)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_a_lifecycle_and_new_gaps_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    log = random_log(500 + seed, with_versions=True, with_segments=True, with_lifecycle=True)
+
+    _, _, outputs = assert_equal_in_all_cuts(log)
+
+    assert any(topic == "signals" and value and b"lifecycle_moved" in value for topic, _, value in outputs)
+
+
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_log_with_segments_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) -> None:
