@@ -30,7 +30,7 @@ from tests.support.brokers import create_topics
 ALIGNED = frozenset(TOPICS)
 
 
-class Side(Protocol):
+class RoundOfCommits(Protocol):
     """A way to commit the same outputs for every lane."""
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class Together:
         await self._writer.stop()
 
 
-SIDES: Mapping[str, Callable[[Connection, int], Side]] = {"apart": Apart, "together": Together}
+SIDES: Mapping[str, Callable[[Connection, int], RoundOfCommits]] = {"apart": Apart, "together": Together}
 
 
 class RoundCost(NamedTuple):
@@ -113,7 +113,9 @@ class RoundCost(NamedTuple):
     requests: float
 
 
-async def measure(broker: Broker, make: Callable[[], Side], outputs: int, rounds: int, gap_ms: float) -> RoundCost:
+async def measure(
+    broker: Broker, make: Callable[[], RoundOfCommits], outputs: int, rounds: int, gap_ms: float
+) -> RoundCost:
     """Commit one round after the other, and return the mean cost of one."""
     side = make()
     walls, cpu, theirs = list[float](), 0.0, 0.0
