@@ -1,0 +1,137 @@
+"""New segments read the history of a live log on Apache Kafka while events arrive and are folded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from models.batch import Batch, Restored
+from models.configuration.compiled import Configuration
+from models.configuration.parsing import parse
+from models.fold.members import key_of, read_members
+from models.fold.partition import PartitionFold
+from models.log import is_control
+from models.profile.codec import unpack
+from stream.cluster import topics
+from stream.cluster.connection import Connection
+from stream.cluster.topic_reader import TopicReader, partitions_of
+from stream.installation.applying import apply_with_history, new_clauses, publish_in_use
+from stream.log.event_log import EventLog
+from stream.rebuild.reading import read_log
+from stream.settings import loading
+from tests.support.brokers import Cluster
+from tests.support.shop import Owner, Shoppers
+
+PARTITIONS = 2
+SEGMENTS = [
+    {"name": "clickers", "when": {"event": "click", "times": {"at_least": 3}, "within": "2h"}},
+    {
+        "name": "buyers",
+        "when": {"event": "purchase", "sum": "amount", "currency": "USD", "at_least": 5, "within": "1h"},
+    },
+    {"name": "quick", "when": {"sequence": [{"event": "cart_add"}, {"event": "purchase"}], "within": "1h"}},
+    {"name": "silent", "when": {"absent": "support_message", "for": "90d"}},
+]
+
+
+class _Watch:
+    """A receiver that keeps the numbers."""
+
+    def __init__(self) -> None:
+        self.members: Mapping[str, int] = {}
+        self.users = self.records = 0
+
+    def planned(self, records: int) -> None:
+        assert records > 0
+
+    def folded(self, partition: int, position: int, now: int) -> None:
+        assert now > 0
+        assert position > 0 <= partition
+
+    def counted(self, members: Mapping[str, int], users: int) -> None:
+        self.members, self.users = members, users
+
+    def brought(self, records: int) -> None:
+        self.records = records
+
+
+def wanted() -> Configuration:
+    return parse({"segments": SEGMENTS}, {})
+
+
+async def ends(connection: Connection) -> list[int]:
+    places = partitions_of(connection, "events", PARTITIONS)
+    async with TopicReader(connection, places) as reader:
+        found = await reader.ends()
+    return [found[place] for place in places]
+
+
+def memberships(state: Restored) -> dict[str, tuple[int, ...]]:
+    """Return the numbers of the segments of each user who is in one."""
+    users = {key.decode(): unpack(packed) for key, packed in state.records.items() if not is_control(key)}
+    return {
+        name: tuple(sorted(user.ledger.memberships.since)) for name, user in users.items() if user.ledger.memberships
+    }
+
+
+async def watched(connection: Connection, partition: int, end: int) -> Restored:
+    """Fold a partition with the segments from its beginning."""
+    state = Restored(partition=partition)
+    fold = PartitionFold(state, watched=wanted().segments)
+    async for records in read_log(connection, partition, 0, end):
+        state.apply(fold.fold(Batch("events", partition, records)).commit, records[-1].offset + 1)
+    return state
+
+
+@pytest.mark.parametrize("shopper", [3])
+async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_been_there(
+    kafka: Cluster, tmp_path: Path, shopper: int
+) -> None:
+    connection, shoppers = kafka.connection, Shoppers(shopper)
+    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
+    file = tmp_path / "perennial.yaml"
+    section = f"{{servers: '{connection.servers}', prefix: {connection.prefix}, partitions: {PARTITIONS}}}"
+    file.write_text(f"version: 1\nkafka: {section}\n")
+    settings = loading.load(file, environment={})
+    owners = [Owner(connection, partition) for partition in range(PARTITIONS)]
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("wall")
+        await log.append(shoppers.events(400))
+        await publish_in_use(connection, PARTITIONS, parse({}, {}))
+        for owner in owners:
+            await owner.take_over()
+        is_done = asyncio.Event()
+
+        async def fold() -> None:
+            while not is_done.is_set():
+                await log.append(shoppers.events(3))
+                for owner, end in zip(owners, await ends(connection), strict=True):
+                    await owner.fold_to(end)
+
+        folding, watch = asyncio.create_task(fold()), _Watch()
+        clauses = await new_clauses(connection, wanted())
+        applied = await apply_with_history(settings, wanted(), "wall", clauses, watch)
+        is_done.set()
+        await folding
+        await log.append(shoppers.events(60))  # these move the clock, so that all users come to the segments
+        last = await ends(connection)
+        for owner, end in zip(owners, last, strict=True):
+            await owner.fold_to(end)
+            await owner.leave()
+
+    assert len(clauses) == len(SEGMENTS)
+    assert applied.changed
+    assert watch.users >= 30
+    assert watch.records >= 30
+    for owner, end in zip(owners, last, strict=True):
+        expected = await watched(connection, owner.state.partition, end)
+        assert memberships(owner.state) == memberships(expected)
+        assert memberships(expected)
+        for segment in SEGMENTS:
+            key = key_of(str(segment["name"]))
+            counted, reference = read_members(owner.state.records.get(key)), read_members(expected.records.get(key))
+            assert counted.number == reference.number
+    assert await new_clauses(connection, wanted()) == frozenset()
