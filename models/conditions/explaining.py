@@ -35,6 +35,8 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
         Time after which the clause has seen every event of the user, milliseconds; ``None`` if it has seen all of them.
     unknown_until
         For an unknown clause: the time from which it is known without more events; ``None`` if there is none.
+    waits_for_history
+        Whether the clause is unknown until what it has not seen is read from the log.
     changes_at
         The next time at which the clause changes without an event; ``None`` if it does not.
     of
@@ -49,6 +51,7 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     is_approximate: bool = False
     covered_from: int | None = None
     unknown_until: int | None = None
+    waits_for_history: bool = False
     changes_at: int | None = None
     of: tuple[Explanation, ...] = ()
 
@@ -135,6 +138,7 @@ class Explainer:
             is_approximate=reading.is_approximate,
             covered_from=None if leaf.is_covered(ALWAYS, self._person) else leaf.covered_from,
             unknown_until=self._changes_at(leaf, entry) if known_at is not None and leaf.reads_zone else known_at,
+            waits_for_history=leaf.key in self._program.pending,
             changes_at=self._changes_at(leaf, entry),
         )
 

@@ -163,6 +163,21 @@ def read_members(content: bytes | None) -> SegmentMembers:
     return SegmentMembers() if content is None else _decode(content)
 
 
+def joined(parts: Iterable[SegmentMembers]) -> SegmentMembers:
+    """Return the members of a segment in several partitions together."""
+    number, days, newest = 0, dict[int, DayMoves](), list[Entrant]()
+    for part in parts:
+        number += part.number
+        newest += part.newest
+        for one in part.days:
+            known = days.setdefault(one.day, DayMoves(one.day))
+            known.entered += one.entered
+            known.left += one.left
+            known.adopted += one.adopted
+    newest.sort(key=lambda one: (one.since, one.user))
+    return SegmentMembers(number, [days[day] for day in sorted(days)][-MAX_DAYS:], newest[-MAX_NEWEST:])
+
+
 def key_of(segment: str) -> bytes:
     """Return the key of the record of a segment's members."""
     return KEY + segment.encode()

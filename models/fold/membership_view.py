@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import UTC
 from typing import Any
 
@@ -17,6 +16,7 @@ from models.fold.moments import moment
 from models.fold.user_values import DecisionValues, time_zone
 from models.fold.versions import Versions
 from models.profile.state import Customer
+from models.spelling import did_you_mean
 
 _BOUNDS = (
     *("at_least", "more_than", "at_most", "less_than", "is", "in", "starts_with", "contains", "set", "until_below"),
@@ -44,9 +44,7 @@ class UnknownSegment(PerennialError):
         if name in learned:
             found = f"{name!r} is a segment that a model has learned, so it has no condition"
         else:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            found = f"there is no segment {name!r}{hint}"
+            found = f"there is no segment {name!r}{did_you_mean(name, names)}"
         known = (
             f"the segments by rule are: {', '.join(names)}" if names else "the configuration has no segments by rule"
         )
@@ -108,7 +106,7 @@ def why(user: str, customer: Customer, now: int, versions: Versions, name: str) 
         "user": user,
         "as_of": moment(now),
         "segment": name,
-        "configuration": conditions.generation,
+        "configuration": versions.configuration_number,
         "since": None if explained.since is None else moment(explained.since),
         "adopts_at": _adopts_at(conditions, user, customer),
         "failing": list(explained.failing),
@@ -136,6 +134,7 @@ def _tree(one: Explanation) -> dict[str, Any]:
         "approximate": one.is_approximate,
         "covered_from": _time(one.covered_from),
         "unknown_until": _time(one.unknown_until),
+        "waits_for_history": one.waits_for_history,
         "changes_at": _time(one.changes_at),
     }
 

@@ -101,7 +101,9 @@ def _details(one: dict[str, Any]) -> Iterator[str]:
     if one["decided_at"] is not None:
         mark = "" if one["decided_by"] is None else f", event {one['decided_by']}"
         yield f"decided at {short_time(one['decided_at'])}{mark}"
-    if one["truth"] is None:
+    if one["waits_for_history"]:
+        yield "unknown until its history is read from the log"
+    elif one["truth"] is None:
         until = one["unknown_until"]
         yield "unknown until " + (short_time(until) if until else "an event decides it")
     if one["covered_from"] is not None:

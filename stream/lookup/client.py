@@ -93,6 +93,35 @@ async def find(
     raise LookupFailed(_no_answer(addresses, others, nameless))
 
 
+async def ask_each(addresses: Sequence[str], path: str, own: Identity | None = None) -> list[tuple[str, bytes]]:
+    """Ask every worker of this installation for ``path``; return the address and the body of each.
+
+    Raises
+    ------
+    LookupFailed
+        No worker of this installation runs, or one of them refused.
+    BrokerUnreachable
+        A worker answered, but no broker answered whether the worker belongs to this installation.
+    """
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+        answers = await asyncio.gather(*(_get(session, address, path) for address in addresses))
+    found, others, nameless = [], list[str](), list[str]()
+    for address, answer in zip(addresses, answers, strict=True):
+        if answer is None:
+            continue
+        if answer.identity is None:
+            nameless.append(address)
+        elif own is not None and answer.identity != await asyncio.to_thread(own):
+            others.append(f"{address} ({answer.identity})")
+        elif answer.status == 200:
+            found.append((address, answer.body))
+        else:
+            raise LookupFailed(_message(answer.body))
+    if not found:
+        raise LookupFailed(_no_answer(addresses, others, nameless))
+    return found
+
+
 class _Answer(NamedTuple):
     identity: str | None
     status: int

@@ -6,6 +6,7 @@
     GET /v1/users/USER/why/SEGMENT           why a user is in a segment by rule or not (models/fold/membership_view.py)
     GET /v1/users/USER/state                 the stored state, for tools; the header X-Now is the partition's clock
     GET /v1/users/USER/recommendations?k=10  items for a user; the newest clicks are taken into account
+    GET /v1/segments ...                     segments by rule (stream/lookup/segment_answers.py)
     GET /health, /ready                      progress: each lane's position, lag, failures, and the time since its
                                              last commit
 
@@ -15,7 +16,7 @@ the partition is being restored. Each answer names the installation of this work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -33,6 +34,7 @@ from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
 from stream.lookup.identity import HEADER
 from stream.lookup.refusals import HttpRefusal
+from stream.lookup.segment_answers import OpenPartition, SegmentAnswers
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
 
@@ -103,6 +105,7 @@ class LookupServer:
         app.router.add_get(f"{user}/why/{{segment:[^/]+}}", self._why)
         app.router.add_get(f"{user}/state", self._state)
         app.router.add_get(f"{user}/recommendations", self._recommendations)
+        SegmentAnswers(self._open_partitions, self._state_of).add_to(app.router)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
@@ -133,12 +136,22 @@ class LookupServer:
 
     def _owned(self, user: str) -> tuple[int, Restored]:
         partition = partition_of(user.encode(), self._partitions)
+        return partition, self._state_of(partition)
+
+    def _state_of(self, partition: int) -> Restored:
         if not self._owns(partition):
             raise HttpRefusal(421, "other_worker", f"partition {partition} belongs to another worker")
         state = self._restored(partition)
         if state is None:
             raise HttpRefusal(503, "restoring", f"partition {partition} is being restored; try again in a moment")
-        return partition, state
+        return state
+
+    def _open_partitions(self) -> Iterator[OpenPartition]:
+        for partition in range(self._partitions):
+            state = self._restored(partition) if self._owns(partition) else None
+            if state is not None:
+                memo = read_memo(state)
+                yield OpenPartition(state, memo.now, self._in_use(partition, state, memo))
 
     def _find(self, request: web.Request) -> tuple[str, Customer, Memo, Versions]:
         user, partition, state, packed = self._look_up(request)

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from aiohttp import web
 
 from stream.lookup.identity import HEADER
+from stream.lookup.server import LookupServer
 
 IDENTITY = "cluster/perennial."
 """Identity of the installation to which the tested commands belong."""
@@ -44,6 +45,23 @@ def worker(answer: Any, asked: list[str], status: int = 200, *, identity: str = 
             yield listening.getsockname()[1]
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@contextmanager
+def serving(server: LookupServer) -> Iterator[int]:
+    """Serve lookups from a thread, and yield the port; the commands of this process belong to ``IDENTITY``."""
+    loop = asyncio.new_event_loop()
+    port = loop.run_until_complete(server.start("127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        with patch("stream.lookup.identity.read_identity", return_value=IDENTITY):
+            yield port
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

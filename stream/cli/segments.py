@@ -1,0 +1,131 @@
+"""``perennial segments``: the segments by rule with their sizes, growth and members, and a preview on a recording."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models.fold.members import Entrant
+from models.fold.moments import moment
+from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
+from stream.cli.segment_report import SegmentReport, described, show_report
+from stream.cli.segments_preview import preview
+from stream.installation.recognition import opened
+from stream.lookup.identity import identity_of
+from stream.lookup.segments import SegmentLookups
+from stream.settings.worker_addresses import worker_urls
+
+app = typer.Typer(
+    help="Show the segments by rule: sizes, growth and members. Preview them on recorded events.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+Name = Annotated[str, typer.Argument(help="Name of a segment by rule.")]
+
+
+@app.command("list")
+def list_(config: Config = None, json: Json = False) -> None:
+    """List the segments by rule with their sizes.
+
+    The workers answer from counters, and no user is read. All partitions must
+    have a worker on this machine.
+    """
+    found = asyncio.run(_lookups(config).sizes())
+    if json:
+        print_json(
+            {
+                "as_of": moment(found.now),
+                "configuration": found.configuration,
+                "adopts_until": None if found.adopts_until is None else moment(found.adopts_until),
+                "segments": [
+                    {"name": one.name, "members": one.members, "entered_today": one.entered, "left_today": one.left}
+                    for one in found.segments
+                ],
+            }
+        )
+        return
+    if not found.segments:
+        print_line("the configuration has no segments by rule")
+        return
+    print_table(
+        ("segment", "members", "entered today", "left today"),
+        [(one.name, f"{one.members:,}", f"{one.entered:,}", f"{one.left:,}") for one in found.segments],
+    )
+    print_line()
+    print_line(f"as of {short_time(moment(found.now))} UTC; configuration {found.configuration}")
+    _print_adoption(found.adopts_until)
+
+
+@app.command()
+def show(name: Name, config: Config = None, json: Json = False) -> None:
+    """Show a segment by rule: condition, size, growth by day for 35 days, and the newest twenty members."""
+    lookups = _lookups(config)
+    found, members = asyncio.run(_both(lookups, name))
+    report = SegmentReport(name, found.of(name).when, members, found.now)
+    if json:
+        adopts_until = None if found.adopts_until is None else moment(found.adopts_until)
+        print_json({**described(report), "configuration": found.configuration, "adopts_until": adopts_until})
+        return
+    show_report(report)
+    _print_adoption(found.adopts_until)
+
+
+@app.command()
+def members(
+    name: Name,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of members to list.")] = None,
+    config: Config = None,
+    json: Annotated[bool, typer.Option("--json", help="Print each member as a line of JSON.")] = False,
+) -> None:
+    """List the members of a segment by rule, with the time of their entry.
+
+    The workers go through their users in small slices. The members of each
+    partition are sorted by their ids. Who enters or leaves meanwhile may be
+    missing or listed.
+    """
+    asyncio.run(_list_members(_lookups(config), name, limit, json=json))
+
+
+app.command("preview")(preview)
+
+
+def _lookups(config: Path | None) -> SegmentLookups:
+    settings = opened(config)
+    return SegmentLookups(
+        worker_urls(settings.sections.worker), settings.partitions, identity_of(settings.connection())
+    )
+
+
+async def _both(lookups: SegmentLookups, name: str) -> tuple[Any, Any]:
+    found = await lookups.sizes()
+    found.of(name)  # refuses an unknown name
+    return found, await lookups.members(name)
+
+
+async def _list_members(lookups: SegmentLookups, name: str, limit: int | None, *, json: bool) -> None:
+    (await lookups.sizes()).of(name)  # refuses an unknown name
+    number = 0
+    async for member in lookups.walk(name):
+        _print_member(member, json=json)
+        number += 1
+        if number == limit:
+            return
+
+
+def _print_member(member: Entrant, *, json: bool) -> None:
+    import msgspec
+
+    since = moment(member.since)
+    if json:
+        print_line(msgspec.json.encode({"user": member.user, "since": since}).decode())
+    else:
+        print_line(f"{short_time(since)}  {member.user}")
+
+
+def _print_adoption(until: int | None) -> None:
+    if until is not None:
+        print_line(f"a new configuration decides about the last users by {short_time(moment(until))} or before")
