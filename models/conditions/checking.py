@@ -98,6 +98,21 @@ def check(segments: Sequence[SegmentRule], knowledge: Knowledge, path: str = "se
     return found
 
 
+def check_event(name: str, where: Where, knowledge: Knowledge, path: str, place: str) -> Iterator[ConditionFinding]:
+    """Yield the possible mistakes in the name of an event and in what its properties must be.
+
+    Parameters
+    ----------
+    name, where
+        The event.
+    knowledge
+        What is known of the log.
+    path, place
+        Places in the file of what has ``where``, and of the event's name.
+    """
+    yield from _Checker((), knowledge).event(name, where, path, place)
+
+
 class _Checker:
     """The checks of clauses.
 
@@ -114,6 +129,7 @@ class _Checker:
         self._known = knowledge
 
     def check(self, condition: Condition, path: str) -> Iterator[ConditionFinding]:
+        """Check all clauses of a condition."""
         match condition:
             case AllOf(of) | AnyOf(of) | NoneOf(of):
                 for inner, place in zip(of, places(condition, path), strict=True):
@@ -124,19 +140,19 @@ class _Checker:
     def _leaf(self, clause: Leaf, path: str) -> Iterator[ConditionFinding]:
         match clause:
             case EventClause(event):
-                yield from self._event(event, clause.where, path, path)
+                yield from self.event(event, clause.where, path, path)
                 yield from self._measure(clause, path)
                 if clause.window.kind == "rolling":
                     yield from self._length(clause.window.length, f"{path}.within")
             case AbsentClause(event, duration, where):
-                yield from self._event(event, where, path, f"{path}.absent")
+                yield from self.event(event, where, path, f"{path}.absent")
                 yield from self._length(duration, f"{path}.for")
             case SequenceClause(steps, within, without):
                 for i, step in enumerate(steps):
                     place = f"{path}.sequence[{i}]"
-                    yield from self._event(step.event, step.where, place, f"{place}.event")
+                    yield from self.event(step.event, step.where, place, f"{place}.event")
                 for name in without:
-                    yield from self._event(name, (), path, f"{path}.without")
+                    yield from self.event(name, (), path, f"{path}.without")
                 yield from self._length(within, f"{path}.within")
             case ValueClause():
                 yield from self._value(clause, path)
@@ -151,7 +167,8 @@ class _Checker:
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def _event(self, name: str, where: Where, path: str, place: str) -> Iterator[ConditionFinding]:
+    def event(self, name: str, where: Where, path: str, place: str) -> Iterator[ConditionFinding]:
+        """Check an event's name, and what its properties must be."""
         if name not in get_args(EventType):
             read_as, known = self._known.read_as.get(name.lower()), self._known.events
             if read_as is not None:

@@ -116,7 +116,7 @@ class Sightings:
             return
         _add(self.events.setdefault(name, {}), event.properties or {}, "", 1)
         if event.type == "identify":
-            _add(self.traits, event.traits or {}, "", MAX_DEPTH)
+            _add(self.traits, event.traits or {}, "", 1)
 
 
 def _add(kinds: dict[str, Kinds], values: Mapping[str, Any], prefix: str, depth: int) -> None:

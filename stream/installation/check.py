@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
+from models.conditions.knowledge import Knowledge
 from models.configuration.compiled import Configuration, ConsentSettings
-from models.errors import PerennialError
+from models.configuration.levels import require_expressible
+from models.errors import InvalidConfiguration, PerennialError
 from models.levels import NEWEST, UnknownLevel, require_known
 from models.wire import withdrawals
 from stream.cluster import topics
@@ -17,9 +19,11 @@ from stream.cluster.admin import BrokerUnreachable, admin
 from stream.cluster.connection import Connection
 from stream.collector.configured import server_tokens, user_tokens
 from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
+from stream.installation.condition_findings import findings as condition_findings
+from stream.installation.condition_findings import known, known_of_log
 from stream.installation.embedded_broker import NAME_PREFIX
 from stream.installation.findings import Finding
-from stream.installation.segment_names import names_in_use, notes
+from stream.installation.segment_names import notes
 from stream.log.levels import level_in_use
 from stream.settings.loading import Settings
 from stream.settings.rules import read_configuration, require_rendering
@@ -51,7 +55,7 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     yield from _delivery(settings, rules)
     yield from _write_keys(settings)
     if offline:
-        yield from _segments(rules, None)
+        yield from _conditions(settings, rules, known(rules))
     else:
         yield from _cluster(settings, rules)
 
@@ -134,9 +138,10 @@ def _write_keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("write_keys", "failed" if settings.sections.delivery.mode == "live" else "note", says)
 
 
-def _segments(rules: Configuration, known: Collection[str] | None) -> Iterator[Finding]:
-    for note in notes(rules, known):
+def _conditions(settings: Settings, rules: Configuration, knowledge: Knowledge) -> Iterator[Finding]:
+    for note in notes(rules, knowledge.learned):
         yield Finding("rules", "note", note)
+    yield from condition_findings(rules, knowledge, settings.given)
 
 
 def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
@@ -145,7 +150,7 @@ def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
         with admin(connection, timeout_s=1.0 if settings.embedded else 5.0) as client:
             name = str(client.describe_cluster()["cluster_id"])
     except BrokerUnreachable as error:
-        yield from _segments(rules, None)
+        yield from _conditions(settings, rules, known(rules))
         if settings.embedded:
             yield Finding("broker", "note", "the embedded broker does not run; perennial up starts it")
         else:
@@ -158,20 +163,21 @@ def _cluster(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     problems = topics.check(connection, settings.partitions)
     serious = [problem for problem in problems if problem.kind != "config"]
     if serious:
-        yield from _segments(rules, None)
+        yield from _conditions(settings, rules, known(rules))
         yield Finding("topics", "failed", str(topics.TopicsNotReady(serious)))
     else:
-        yield from _segments(rules, asyncio.run(names_in_use(connection)))
+        knowledge = asyncio.run(known_of_log(rules, connection, settings.partitions))
+        yield from _conditions(settings, rules, knowledge)
         yield Finding(
             "topics", "ok", f"all {len(topics.PERMANENT)} exist, and the log has {settings.partitions} partitions"
         )
-        yield from _level(asyncio.run(level_in_use(connection, settings.partitions)))
+        yield from _level(asyncio.run(level_in_use(connection, settings.partitions)), rules)
     for problem in problems:
         if problem.kind == "config":
             yield Finding("topics", "note", f"{problem.topic} {problem.what}")
 
 
-def _level(level: int) -> Iterator[Finding]:
+def _level(level: int, rules: Configuration) -> Iterator[Finding]:
     """Check whether an upgrade is not finished, or whether this code is too old for the log."""
     try:
         require_known("the log", level)
@@ -181,6 +187,10 @@ def _level(level: int) -> Iterator[Finding]:
         if level < NEWEST:
             says = f"the log has format level {level}, and this release knows {NEWEST}: see perennial upgrade status"
             yield Finding("upgrade", "note", says)
+            try:
+                require_expressible(rules, level)
+            except InvalidConfiguration as error:
+                yield Finding("upgrade", "note", f"apply will refuse the settings: {error}")
 
 
 def _kind(settings: Settings, connection: Connection, name: str) -> Finding:

@@ -1,0 +1,116 @@
+"""Findings about the conditions of segments and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
+
+from models.conditions.checking import ConditionFinding, check, check_event
+from models.conditions.costs import cost_of_all
+from models.conditions.knowledge import FIELDS, Knowledge
+from models.configuration.compiled import Configuration
+from models.counting import counted
+from models.events import EventType
+from models.fold.user_values import churn_names
+from models.levels import NEWEST
+from models.log import EVENTS
+from models.profile.features import FEATURES
+from models.wire import withdrawals
+from models.wire.segment import READ_AS
+from stream.cluster.connection import Connection
+from stream.cluster.retention import retention_ms
+from stream.installation.findings import Finding
+from stream.installation.log_sample import newest_events
+from stream.installation.segment_names import names_in_use
+from stream.log.levels import level_in_use
+from stream.settings.sources import Given
+
+_READ_AS = {**READ_AS, **{name.lower(): "consent" for name in withdrawals.EVENTS}}
+
+
+def known(configuration: Configuration) -> Knowledge:
+    """Return what is known without the log."""
+    stages = () if configuration.lifecycle is None else configuration.lifecycle.stages
+    return Knowledge(features=FEATURES, scores=churn_names(configuration), stages=stages, read_as=_READ_AS)
+
+
+def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -> Iterator[Finding]:
+    """Check the conditions of a configuration.
+
+    Parameters
+    ----------
+    configuration
+        The configuration.
+    knowledge
+        What is known of the log.
+    given
+        The settings file, for the lines of findings.
+    """
+    if configuration.segments:
+        yield _summary(configuration)
+    for found in check(configuration.segments, knowledge):
+        yield _placed("segments", found, given)
+    for i, rule in enumerate(configuration.rules):
+        if rule.when.kind != "event":
+            continue
+        path = f"rules[{i}].when"
+        for found in check_event(rule.when.name, rule.when.conditions, knowledge, path, f"{path}.event"):
+            yield _placed("rules", found, given)
+        if rule.when.name in get_args(EventType) and rule.when.name != "custom":
+            for name in rule.when.where:
+                if name in FIELDS:
+                    says = (
+                        f"a value is compared with what the sender states as {name!r} beside the event's own {name}; "
+                        f"for the event's own, write an operator, such as {{{name}: {{is: ...}}}}"
+                    )
+                    yield _placed("rules", ConditionFinding(f"{path}.where.{name}", "unknown_property", says), given)
+
+
+def _summary(configuration: Configuration) -> Finding:
+    cost = cost_of_all(configuration.segments)
+    names = ", ".join(segment.name for segment in configuration.segments)
+    says = f"{counted(len(configuration.segments), 'segment')} ({names}), {counted(cost.clauses, 'clause')}; at most "
+    says += f"{cost.bounded:,} bytes for a user"
+    if cost.growing:
+        says += f", and {cost.each} bytes for each event in {counted(cost.growing, 'clause')} without such a limit"
+    return Finding("segments", "ok", says)
+
+
+def _placed(name: str, found: ConditionFinding, given: Given) -> Finding:
+    origin = given.origin(found.path)
+    where = found.path if origin == "default" else f"{origin}: {found.path}"
+    return Finding(name, "failed" if found.is_certain else "note", f"{where}: {found.says}")
+
+
+async def known_of_log(configuration: Configuration, connection: Connection, partitions: int) -> Knowledge:
+    """Return what is known, with the learned segments in use and, if there are conditions, the newest events.
+
+    Parameters
+    ----------
+    configuration
+        The configuration.
+    connection
+        The cluster.
+    partitions
+        Number of partitions of the log.
+
+    Raises
+    ------
+    BrokerUnavailable
+        Kafka does not answer.
+    """
+    knowledge = replace(known(configuration), learned=await names_in_use(connection))
+    has_conditions = configuration.segments or any(rule.when.conditions for rule in configuration.rules)
+    if not has_conditions or await level_in_use(connection, partitions) > NEWEST:
+        return knowledge
+    sample = await newest_events(connection, partitions)
+    if not sample.events:
+        return knowledge
+    return replace(
+        knowledge,
+        source=sample.source,
+        events=sample.sightings.events,
+        traits=sample.sightings.traits,
+        retention=retention_ms(connection, EVENTS),
+    )
