@@ -85,7 +85,17 @@ def _find_stages(configuration: Configuration) -> Iterator[tuple[str, object]]:
             yield f"rules[{i}].when.entered_stage", rule.when.name
 
 
+_IDENTITY = ("identity_notice", "identity_merge")
+
+
+def _find_identity(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, kind in enumerate(configuration.churn.activity):
+        if kind in _IDENTITY:
+            yield f"churn.activity[{i}]", kind
+
+
 ADDITIONS: tuple[Addition, ...] = (
+    Addition(2, frozenset(f"ChurnSettings.activity={kind}" for kind in _IDENTITY), _find_identity),
     Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),

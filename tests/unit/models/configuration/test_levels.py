@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.conditions.clauses import BucketClause, SegmentRule
-from models.configuration.compiled import Configuration
+from models.configuration.compiled import ChurnSettings, Configuration
 from models.configuration.levels import ADDITIONS, Addition, require_expressible
 from models.errors import InvalidConfiguration
 from models.levels import FIRST, NEWEST
@@ -50,6 +50,11 @@ def test_what_only_a_higher_level_can_express_is_refused_with_its_place_and_the_
     with pytest.raises(InvalidConfiguration, match=r"segments\[0\]: found 'staff'.*level 2.*upgrade finish"):
         require_expressible(segments, FIRST)
 
+    merges = Configuration(churn=ChurnSettings(activity=("click", "identity_merge")))
+    with pytest.raises(InvalidConfiguration, match=r"churn\.activity\[1\]: found 'identity_merge'.*level 2"):
+        require_expressible(merges, FIRST)
+
+    require_expressible(merges, NEWEST)
     require_expressible(segments, NEWEST)
     require_expressible(berlin, NEWEST, [ZONES])
     require_expressible(Configuration(), FIRST, [ZONES])
