@@ -109,7 +109,7 @@ def sizes(state: Restored, versions: Versions, now: int) -> PartitionSizes:
     if conditions is None:
         return PartitionSizes(state.partition, now, versions.configuration_number, None, [])
     found = []
-    for segment in conditions.segments:
+    for segment in conditions.asked.segments:
         members = read_members(state.records.get(key_of(segment.name)))
         entered, left = today(members, now)
         condition = msgspec.json.decode(canonical(segment.when))
