@@ -9,7 +9,7 @@ import pytest
 from tests.proofs.real_segments import DATA, WAYS, RealData, Through, compare_data, is_equal, sample
 from tests.support.segment_runs import evaluate_segments
 
-SHARES = {"online_retail": 32, "online_retail_orders": 16, "trivago": 8}
+SHARES = {"online_retail": 64, "online_retail_orders": 32, "trivago": 16}
 """The tests look at one user in this many."""
 
 
