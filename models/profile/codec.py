@@ -87,7 +87,7 @@ _decode_dormant = msgspec.msgpack.Decoder(_DormantUser).decode
 def pack(customer: Customer, schema: int = SCHEMA) -> bytes:
     """Encode a user in a schema: ``SCHEMA`` or ``PREVIOUS_SCHEMA``."""
     head = HEADER.pack(schema, customer.seen, customer.next_due)
-    if customer.is_dormant:
+    if customer.is_dormant and (schema == SCHEMA or schema_4.is_dormant(customer)):
         return head + _encode(_to_dormant(customer, schema))
     body = _encode_active(customer.facts, customer.ledger, customer.identity)
     return head + (body if schema == SCHEMA else schema_4.downgraded(body))

@@ -12,6 +12,8 @@ import struct
 import msgspec
 
 from models.profile.numbers import EVENING_HOUR
+from models.profile.state import Customer
+from models.units import DAY
 
 DICTIONARY = 1
 """Number of the newest dictionary that the code with this schema has, see :mod:`models.profile.compression`."""
@@ -23,8 +25,15 @@ _HOURS = 16
 _ADDED, _ADDED_TO_LEDGER = 5, 3
 """Number of fields at the end of the facts, and of the ledger, that schema 4 has not."""
 _WIDTH = 4
+_DORMANT_AFTER_MS = DAY
+"""Inactivity after which the code with this schema compresses a user, milliseconds."""
 _DOUBLES = struct.Struct(f"<{_STRUCTS * _WIDTH}d")
 _ZERO = b"\0"
+
+
+def is_dormant(customer: Customer) -> bool:
+    """Return whether the code with this schema would compress a dormant user."""
+    return customer.ledger.assessed_at - customer.facts.last_seen >= _DORMANT_AFTER_MS
 
 
 def upgraded(packed: bytes | memoryview) -> bytes:

@@ -20,9 +20,9 @@ from models.profile.ledger import NEVER, Ledger
 from models.profile.links import ProfileIdentity
 from models.profile.recent_items import RecentItems
 from models.profile.seen_ids import SeenIds
-from models.units import DAY
+from models.units import HOUR
 
-DORMANT_AFTER_MS = DAY
+DORMANT_AFTER_MS = 12 * HOUR
 """Inactivity after which a user is dormant, milliseconds.
 
 A user is dormant once a daily assessment has run at least this long after their last activity; dormant users are stored

@@ -27,7 +27,7 @@ from models.profile.recent_items import RecentItem, RecentItems
 from models.profile.state import Customer
 from tests.benchmarks.profiles import fold_a_month
 
-SIZE = 4_096
+SIZE = 8_192
 SEED = 2
 """Seed of the training month; the memory benchmark uses another seed."""
 _KEPT = {"timezone", "country"}

@@ -15,7 +15,7 @@ from models.profile.ledger import Ledger
 from models.profile.state import Customer, Facts
 
 STORED: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("schema_5.json").read_text())
-"""Users in the stored form and as plain msgpack, which the first commit with schema 5 wrote."""
+"""Users in the stored form and as plain msgpack, which the newest change of schema 5 before its release wrote."""
 FULL = ["active with every field", "dormant with every field"]
 
 

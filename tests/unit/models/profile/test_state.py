@@ -40,8 +40,8 @@ def silent(days: float) -> Customer:
     return customer
 
 
-@pytest.mark.parametrize(("days", "is_dormant"), [(0, False), (0.99, False), (1, True), (400, True)])
-def test_a_user_assessed_after_a_day_of_inactivity_is_dormant_and_is_decoded_unchanged(
+@pytest.mark.parametrize(("days", "is_dormant"), [(0, False), (0.49, False), (0.5, True), (400, True)])
+def test_a_user_assessed_after_half_a_day_of_inactivity_is_dormant_and_is_decoded_unchanged(
     days: float, is_dormant: bool
 ) -> None:
     customer = silent(days)
