@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from models.configuration.parsing import parse
 from stream.installation.check import findings
 from stream.presets import FilesInTheWay, files, write
+from stream.settings import plain_yaml
 from stream.settings.loading import load
 from stream.settings.rules import read_configuration
 from tests.support.paths import ROOT
@@ -41,6 +43,14 @@ def test_marketing_is_capped_and_not_sent_at_night(preset: str, tmp_path: Path) 
 
     assert read.caps
     assert read.quiet_hours is not None
+
+
+@both
+def test_the_example_of_a_segment_is_valid(preset: str) -> None:
+    commented = files(preset)["perennial.yaml"].split("\n# segments:\n")[1].split("\n\n")[0]
+    lines = [line.removeprefix("# ") for line in ["# segments:", *commented.splitlines()]]
+
+    assert len(parse(plain_yaml.read("\n".join(lines))[0], {}).segments) == 1
 
 
 def test_existing_files_are_not_overwritten_without_replace(tmp_path: Path) -> None:
