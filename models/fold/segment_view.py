@@ -12,7 +12,7 @@ import msgspec
 
 from models.batch import Restored
 from models.conditions.program import segment_key
-from models.conditions.writing import canonical
+from models.conditions.writing import plain
 from models.fold.members import Entrant, SegmentMembers, key_of, read_members
 from models.fold.versions import Versions
 from models.log import CONTROL
@@ -31,7 +31,7 @@ class SegmentSize(msgspec.Struct, frozen=True):
     name
         Its name.
     when
-        Its condition in canonical form.
+        Its written condition.
     members
         Number of members.
     entered, left
@@ -112,8 +112,7 @@ def sizes(state: Restored, versions: Versions, now: int) -> PartitionSizes:
     for segment in conditions.asked.segments:
         members = read_members(state.records.get(key_of(segment.name)))
         entered, left = today(members, now)
-        condition = msgspec.json.decode(canonical(segment.when))
-        found.append(SegmentSize(segment.name, condition, members.number, entered, left))
+        found.append(SegmentSize(segment.name, plain(segment.when), members.number, entered, left))
     until = None if conditions.is_complete else conditions.until
     return PartitionSizes(state.partition, now, versions.configuration_number, until, found)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import yaml
-
 from models.counting import counted
 from models.fold.members import MAX_DAYS, DayMoves, SegmentMembers
 from models.fold.moments import moment
 from models.units import DAY
 from stream.cli.output import print_line, print_table, short_time
+from stream.settings.plain_writing import WIDTH, write_member
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -21,7 +20,7 @@ class SegmentReport(NamedTuple):
     Attributes
     ----------
     name, when
-        Its name, and its condition in canonical form.
+        Its name, and its condition as ``perennial fmt`` writes it.
     members
         Its counted members.
     now
@@ -60,7 +59,7 @@ def show_report(report: SegmentReport) -> None:
     members, growth = report.members, _growth(report.members)
     print_line(f"{report.name}: {counted(members.number, 'member')} as of {short_time(moment(report.now))} UTC")
     print_line()
-    for line in yaml.safe_dump({"when": report.when}, sort_keys=False, allow_unicode=True, width=110).splitlines():
+    for line in write_member("when", report.when, WIDTH):
         print_line(line)
     if growth:
         today = max(report.now // DAY, growth[-1][0].day)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from models.batch import Output
-from models.conditions.writing import canonical
+from models.conditions.writing import plain
 from models.counting import counted
 from models.events import Event
 from models.fold.moments import moment
@@ -71,8 +71,7 @@ def preview(
     if folded.reads_models:
         print_error("a condition reads a score or a learned segment, which a preview does not have")
     reports = [
-        SegmentReport(one.name, _decoded(canonical(one.when)), folded.members(one.name), folded.now)
-        for one in configuration.segments
+        SegmentReport(one.name, plain(one.when), folded.members(one.name), folded.now) for one in configuration.segments
     ]
     if json:
         totals = {"as_of": moment(folded.now), "events": folded.events, "users": folded.users}
@@ -95,9 +94,3 @@ def _events(recording: Recording, until: int | None, rejected: list[Output]) -> 
             if until is not None and read.event.at > until:
                 return
             yield read.event
-
-
-def _decoded(content: bytes) -> object:
-    import msgspec
-
-    return msgspec.json.decode(content)

@@ -31,7 +31,7 @@ def test_the_sizes_are_those_of_the_counters_with_the_moves_of_the_day() -> None
         *(0, START + DAY + HOUR, 1, None),
         [
             SegmentSize("viewers", VIEWERS["when"], 1, 1, 0),
-            SegmentSize("other", {"any": [{"is": "b", "trait": "plan"}, {"is": "x", "trait": "plan"}]}, 0, 0, 0),
+            SegmentSize("other", other["when"], 0, 0, 0),
         ],
     )
 
