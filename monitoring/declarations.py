@@ -126,6 +126,7 @@ DECLARED: tuple[Declared, ...] = (
         "Emitted training examples that were taken before the first version was in use.",
         ("model",),
     ),
+    Declared("rfm_issued", "counter", "Times that scores of a buyer have changed: a score, or the version behind it."),
     Declared("users", "gauge", "Users held in memory, plus the few records of the lane itself.", ("partition",)),
     Declared(
         "version_in_use",
@@ -249,6 +250,9 @@ DECLARED: tuple[Declared, ...] = (
     ),
     # Learners.
     Declared("examples_learned", "counter", "Examples that a learner has learned from.", ("model",)),
+    Declared(
+        "examples_outdated", "counter", "Examples that a learner has left out, because they were too old.", ("model",)
+    ),
     Declared("learner_version", "gauge", "Newest version that the learner published.", ("model",)),
     Declared(
         "learner_publish_timestamp_seconds",

@@ -184,19 +184,19 @@ class DecisionsPass:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _decide(self, step: Step) -> None:
-        user, effects, by_rule = step.user, StepEffects(), self._by_rule
-        ledger = user.ledger
+        user, ledger, effects, by_rule = step.user, step.user.ledger, StepEffects(), self._by_rule
         if step.adoption is not None and by_rule is not None:
             self._apply(user, step.before if step.is_scored else step.row)
             by_rule.adopt(step)
         if step.has_moved:
             effects.signals = self._signals(step)
-            has_more = step.has_work or step.has_crossed
-            if not has_more and not _are_awaited(effects.signals, self._versions.configuration):
+            if not (step.has_work or step.has_crossed or _are_awaited(effects.signals, self._versions.configuration)):
                 self._write_signals(step, effects.signals)
                 return
         self._apply(user, step.row)
-        if by_rule is not None and (step.clauses is not None or step.has_crossed):
+        if step.rfm is not None:
+            ledger.rfm = step.rfm.after
+        if by_rule is not None and (step.clauses is not None or step.has_crossed or step.rfm is not None):
             effects.signals += by_rule.decide(step)
         for task in step.agenda or ():
             task(effects, ledger, self._scores)

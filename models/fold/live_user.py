@@ -11,7 +11,7 @@ import msgspec
 from models.conditions.leaf import Person
 from models.conditions.recording import TruthRecord
 from models.conditions.user_state import UserConditions
-from models.profile.ledger import NEVER, Ledger
+from models.profile.ledger import NEVER, IssuedRfm, Ledger
 from models.profile.numbers import numbers_of, put_back
 from models.profile.snapshot import Snapshot
 from models.profile.state import Customer, Facts
@@ -66,6 +66,8 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         What clauses read of the user as of the newest step of the first pass; ``None`` until it is needed.
     truths
         How the clauses have changed in the piece; ``None`` for not at all.
+    rfm
+        The newest scores of a buyer in the first pass; the ledger gets them in the third.
     """
 
     key: bytes
@@ -87,6 +89,7 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     conditions: UserConditions | None = None
     person: Person | None = None
     truths: TruthRecord | None = None
+    rfm: IssuedRfm | None = None
 
     def __repr__(self) -> str:
         """Name the user, and show the next timers."""
@@ -163,4 +166,4 @@ def live_user(key: bytes, customer: Customer) -> LiveUser:
             decided[timer.name] = timer.due
     if decided:
         ledger.timers = [timer for timer in timers if timer.name not in DECIDED]
-    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), decided, queued)
+    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), decided, queued, rfm=ledger.rfm)

@@ -35,12 +35,19 @@ from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
 from models.fold.stages import StageCount
 from models.fold.versions import Versions
-from models.profile.ledger import Ledger, Timer
+from models.profile.ledger import IssuedRfm, Ledger, Timer
 from models.profile.numbers import NOW, Numbers
 from models.profile.open_examples import OpenExample
 
 Task = Callable[[StepEffects, Ledger, PieceScores], None]
 """A part of a step that waits for the third pass, because it needs the ledger or the scores."""
+
+
+class RfmChange(NamedTuple):
+    """The scores of a buyer before a step and after it; ``None`` for none."""
+
+    before: IssuedRfm | None
+    after: IssuedRfm
 
 
 class Step(msgspec.Struct, eq=False, gc=False):
@@ -76,6 +83,8 @@ class Step(msgspec.Struct, eq=False, gc=False):
         Whether the user had no stage of the lifecycle before the step.
     clauses
         The clauses that the step has changed, and the segments to decide; ``None`` for none.
+    rfm
+        The scores of a buyer that the step issues (:mod:`models.fold.rfm`); ``None`` for none.
     """
 
     user: LiveUser
@@ -92,6 +101,7 @@ class Step(msgspec.Struct, eq=False, gc=False):
     adoption: ClauseStep | None = None
     is_unstaged: bool = False
     clauses: ClauseStep | None = None
+    rfm: RfmChange | None = None
 
     @property
     def at(self) -> int:
@@ -101,7 +111,9 @@ class Step(msgspec.Struct, eq=False, gc=False):
     @property
     def has_work(self) -> bool:
         """Whether the step has something to decide that is known before the scores."""
-        return self.agenda is not None or self.clauses is not None or self.adoption is not None
+        if self.agenda is not None or self.clauses is not None:
+            return True
+        return self.adoption is not None or self.rfm is not None
 
     @property
     def cause(self) -> str:

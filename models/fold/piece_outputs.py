@@ -90,6 +90,11 @@ class PieceOutputs:
         self._records.append(output)
         self._places.append(self.number * _PLACES + _FIRST)
 
+    def add_example(self, output: Output, model: str) -> None:
+        """Add an example for a learner to the step in progress, and count it."""
+        self.add_record(output)
+        self.count("examples_emitted", model)
+
     def add_decided(self, number: int, outputs: list[Output]) -> None:
         """Add records of the third pass to the step of this number; the steps must come in order."""
         self._decided.append((number * _PLACES + _THIRD, outputs))

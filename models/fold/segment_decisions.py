@@ -6,6 +6,8 @@ sees the clauses as they were after its step. Scores are those of the step.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
 from models.conditions.periods import ALWAYS
@@ -20,6 +22,7 @@ from models.fold.decision_timers import DecisionTimers
 from models.fold.live_user import WAITS, LiveUser
 from models.fold.members import SegmentMove
 from models.fold.piece import Piece, Step
+from models.fold.rfm import changed_scores
 from models.fold.scores import PieceScores
 from models.fold.stage_decisions import StageDecisions
 from models.fold.user_values import DecisionValues, churn_names, time_zone
@@ -111,6 +114,8 @@ class SegmentDecisions:
         found, person = step.clauses or ClauseStep(), self._person(step, step.number)
         if step.has_crossed:
             self._follow_scores(step, found, person)
+        if step.rfm is not None:
+            self._revalue(step, found, changed_scores(step.rfm.before, step.rfm.after), person)
         if step.timer is not None:  # a membership may have lasted for a duration at the same time
             self._add_waits(user, found, at, person)
         view = self._view(step, at, step.number, person)
@@ -142,10 +147,15 @@ class SegmentDecisions:
             user.ledger.segment_since = step.now
             for name in (self._left[step.number], user.ledger.segment):
                 found.dirty.update(self._program.by_learned.get(name or "", ()))
-        changes = [ValueChange("score", name) for name in churn_names(self._piece.versions.configuration)]
-        other = self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
-        if other is not None:
-            found.merge(other)
+        self._revalue(step, found, churn_names(self._piece.versions.configuration), person)
+
+    def _revalue(self, step: Step, found: ClauseStep, names: Iterable[str], person: Person) -> None:
+        """Add the segments that read the scores of these names, because the scores have changed."""
+        changes = [ValueChange("score", name) for name in names if ("score", name) in self._conditions.decided_names]
+        if changes:
+            other = self._evaluator.revalue(step.user.open_conditions(), changes, step.now, person)
+            if other is not None:
+                found.merge(other)
 
     def _view(self, step: Step, at: int, number: int, person: Person) -> RecordedView:
         """Return the truths after the step of a number, at a time."""

@@ -14,7 +14,7 @@ from models.engage import outcomes
 from models.engage.reports import reports_of
 from models.engage.rules import rules_met
 from models.events import MICROS, REPORTED, Channel, Event
-from models.fold import assessment, clause_steps
+from models.fold import assessment, buyer_steps, clause_steps
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
 from models.fold.outputs import encode_interaction
@@ -22,6 +22,7 @@ from models.fold.piece import Piece, Step
 from models.fold.scores import PieceScores
 from models.profile import orders, timers
 from models.profile.ledger import Ledger, Timer
+from models.profile.numbers import PURCHASES
 from models.profile.orders import News
 from models.profile.reducers import NO_CUTOFFS, VISITS, Cutoffs, reduce_facts
 from models.profile.signals import Signal
@@ -59,7 +60,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         Times before which an event is late or refused, or an order is no longer remembered.
     """
     facts, ledger, versions, kind = user.facts, user.ledger, piece.versions, event.type
-    first_order = facts.orders == 0
+    orders_before, bought_at = facts.orders, user.numbers[PURCHASES] if kind == "purchase" else 0.0
     news = orders.ALL_NEW if kind != "purchase" else orders.news_of(facts, event, cutoffs.orders_before)
     step, assessed = Step(user, piece.number, piece.now, event, None, user.row), kind in _ASSESSED
     conditions, consent = versions.conditions, None
@@ -92,14 +93,15 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         piece.outputs.add_interaction(encode_interaction(user.key, shown))
     if assessed:
         piece.score(step)
+        if versions.population is not None or kind in buyer_steps.KINDS:
+            buyer_steps.follow_event(piece, step, event, orders_before, bought_at)
     if kind in VISITS and news.is_visit:
         if not user.is_scheduled:
             assessment.schedule(user, step.now)
         if kind in _CARTS:
             _watch_cart(piece, user)
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
-        is_first = (first_order or news.confirms) and facts.orders == 1
-        for signal in _signals_of(piece, step, event, news, is_first=is_first):
+        for signal in _signals_of(piece, step, event, news, orders_before):
             _tell(step, signal)
     if step.has_work:
         piece.finish(step)
@@ -142,6 +144,9 @@ def step_timer(piece: Piece, user: LiveUser, timer: Timer) -> None:
         if not user.is_aligned:
             assessment.align(piece, user)
         assessment.assess_daily(piece, step)
+        buyer_steps.follow_assessment(piece, step)
+    elif kind == buyer_steps.BUYER:
+        buyer_steps.fire(piece, step, timer.due)
     elif kind == assessment.LABEL:
         assessment.release_labels(piece, step)
     elif kind == CART and user.facts.cart:
@@ -183,8 +188,9 @@ def _tell(step: Step, signal: Signal) -> None:
     step.later(lambda effects, *_: effects.signals.append(signal))
 
 
-def _signals_of(piece: Piece, step: Step, event: Event, news: News, *, is_first: bool) -> Iterator[Signal]:
+def _signals_of(piece: Piece, step: Step, event: Event, news: News, orders_before: int) -> Iterator[Signal]:
     """Yield the signals of an event itself: the user's first purchase, and its name if a rule waits for the name."""
+    is_first = (not orders_before or news.confirms) and step.user.facts.orders == 1
     if event.type == "purchase" and news.triggers and is_first:
         yield Signal(
             kind="first_purchase",

@@ -9,6 +9,7 @@ from typing import Any
 from models.conditions.clauses import Subject
 from models.configuration.compiled import Configuration
 from models.engage.user_zone import zone_of
+from models.fold.rfm import SCORES, issued_score
 from models.places import zones
 from models.profile.ledger import Ledger
 from models.profile.snapshot import Seen
@@ -76,6 +77,8 @@ class DecisionValues:
             case "lifecycle":
                 return _stage(self._ledger, self._configuration)
             case "score":
+                if name in SCORES:
+                    return issued_score(self._ledger, name)
                 return self._ledger.risk if name in churn_names(self._configuration) else None
         return None
 

@@ -12,10 +12,11 @@ from models.events import MICROS
 from models.fold.identity_view import describe_identity
 from models.fold.membership_view import memberships
 from models.fold.moments import moment
-from models.fold.versions import CHURN, CONFIGURATION, SEGMENTS, Versions
+from models.fold.rfm import SCORES, buyer_of, issued_score, next_change
+from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
 from models.profile import consents, features, orders
 from models.profile.decay import month_share
-from models.profile.ledger import Pending, SentMessage, Withheld
+from models.profile.ledger import NEVER, Pending, SentMessage, Withheld
 from models.profile.state import Consent, Customer, Facts
 
 
@@ -58,12 +59,13 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
         },
         "segments": memberships(customer, versions),
         "churn": _churn(customer, row, versions),
+        "rfm": _rfm(customer, now, versions),
         "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
         "messages": [_sent(message) for message in ledger.sent],
         "not_sent": [_withheld(message, customer, versions) for message in ledger.withheld],
         "waiting": [_pending(message) for message in ledger.pending],
         "timers": [{"due": moment(t.due), "name": t.name} for t in ledger.timers],
-        "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS)},
+        "versions": {name: versions.number(name) for name in (CONFIGURATION, CHURN, SEGMENTS, POPULATION)},
     }
 
 
@@ -78,6 +80,22 @@ def _churn(customer: Customer, row: list[float] | None, versions: Versions) -> d
         "as_of": moment(ledger.risk_at),
         "version": ledger.risk_version,
         "reasons": list(reasons),
+    }
+
+
+def _rfm(customer: Customer, now: int, versions: Versions) -> dict[str, Any] | None:
+    """Return the scores that were issued last, and the numbers behind them; ``None`` for a user without purchases."""
+    buyer, ledger = buyer_of(customer.facts), customer.ledger
+    if buyer is None:
+        return None
+    changes_at = NEVER if versions.population is None else next_change(buyer, versions.population, now)
+    return {
+        **{name: issued_score(ledger, name) for name in SCORES},
+        "version": 0 if ledger.rfm is None else ledger.rfm.version,
+        "last_purchase": moment(buyer.bought_at),
+        "orders": buyer.orders,
+        "spent_without_refunds": money(buyer.spent),
+        "recency_falls_at": None if changes_at == NEVER else moment(changes_at),
     }
 
 

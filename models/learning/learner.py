@@ -1,7 +1,8 @@
 """The parts that all online models share: publishing at exact counts of examples, saving and restoring.
 
-:class:`Learner` and :class:`Scorer` are the interfaces that the stream uses. A model may implement them differently;
-:class:`VersionedLearner` and :class:`JsonScorer` are base classes that do most of the work.
+:class:`OnlineModel` is the interface that the stream uses. :class:`Learner` and :class:`Scorer` are those of a model
+that scores rows. A model may implement them differently; :class:`VersionedLearner` and :class:`JsonScorer` are base
+classes that do most of the work.
 :mod:`models.learning.checks` holds the checks that every model must pass.
 """
 
@@ -18,7 +19,7 @@ from models.learning.examples import ChurnExample, SegmentExample, require_featu
 from models.learning.publication import Publication
 from models.learning.sealed import seal, unseal
 
-__all__ = ["JsonScorer", "Learner", "ModelContent", "Scorer", "VersionedLearner"]
+__all__ = ["JsonScorer", "Learner", "ModelContent", "OnlineModel", "OutdatedExample", "Scorer", "VersionedLearner"]
 
 Example = TypeVar("Example", bound=ChurnExample | SegmentExample)
 State = TypeVar("State", bound=msgspec.Struct)
@@ -46,21 +47,19 @@ class Scorer(Protocol):
         """Return whether rows with these features can be scored."""
 
 
-class Learner(Protocol[_AnyExample]):
-    """A model that learns from one example after another and publishes versions of itself.
+class OutdatedExample(Exception):
+    """The error for an example that is too old to be learned; it is counted, and nothing else follows from it."""
 
-    The content of a version depends only on the examples and their order. It does not depend on how the examples were
-    divided into batches, or on when the learner was saved and restored.
+
+class OnlineModel(Protocol[_AnyExample]):
+    """A model that learns from one example after another and publishes versions.
 
     Attributes
     ----------
-    features
-        Names of a row's values, in the order of the row.
     examples
         Number of examples learned so far.
     """
 
-    features: tuple[str, ...]
     examples: int
 
     @property
@@ -70,17 +69,32 @@ class Learner(Protocol[_AnyExample]):
     def learn_one(self, example: _AnyExample) -> Publication | None:
         """Learn from one example, and return the version that this example completed."""
 
-    def predict_one(self, row: Sequence[float]) -> float:
-        """Return the current prediction of the model for one row."""
-
-    def scorer(self) -> Scorer:
-        """Return the published form of the model as it is now."""
-
     def state(self) -> bytes:
         """Return everything that :meth:`restore` needs."""
 
     def restore(self, data: bytes) -> None:
         """Continue from bytes that :meth:`state` returned."""
+
+
+class Learner(OnlineModel[_AnyExample], Protocol[_AnyExample]):
+    """A model that scores rows of features.
+
+    The content of a version depends only on the examples and their order. It does not depend on how the examples were
+    divided into batches, or on when the learner was saved and restored.
+
+    Attributes
+    ----------
+    features
+        Names of a row's values, in the order of the row.
+    """
+
+    features: tuple[str, ...]
+
+    def predict_one(self, row: Sequence[float]) -> float:
+        """Return the current prediction of the model for one row."""
+
+    def scorer(self) -> Scorer:
+        """Return the published form of the model as it is now."""
 
     def clone(self) -> Self:
         """Return an untrained learner with the same parameters."""

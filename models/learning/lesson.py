@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from models.batch import Batch, Outputs, Restored
 from models.errors import InvalidEvent
-from models.learning.learner import Learner
+from models.learning.learner import OnlineModel, OutdatedExample
 from models.learning.publication import Publication
 from models.rejected import reason_of, reject
 from models.source import Source
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 async def lessons(
     name: str,
-    learner: Learner[_T],
+    learner: OnlineModel[_T],
     decode: Callable[[bytes | None], _T],
     batches: AsyncIterator[Batch],
     state: Restored,
@@ -53,7 +53,7 @@ async def lessons(
         yield take_lesson(name, learner, decode, batch)
 
 
-def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None], _T], batch: Batch) -> Outputs:
+def take_lesson(name: str, learner: OnlineModel[_T], decode: Callable[[bytes | None], _T], batch: Batch) -> Outputs:
     """Learn from the examples of a batch.
 
     Parameters
@@ -75,7 +75,7 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
     """
     outputs = Outputs()
     completed: Publication | None = None
-    learned = 0
+    learned = outdated = 0
     for record in batch.records:
         try:
             completed = learner.learn_one(decode(record.value)) or completed
@@ -84,9 +84,13 @@ def take_lesson(name: str, learner: Learner[_T], decode: Callable[[bytes | None]
             outputs.commit.records.append(reject(record, Source(batch.topic, batch.partition, record.offset), error))
             key = ("events_rejected", reason_of(error))
             outputs.counts[key] = outputs.counts.get(key, 0) + 1
+        except OutdatedExample:
+            outdated += 1
     outputs.commit.state[KEY] = learner.state()
     if learned:
         outputs.counts["examples_learned", name] = learned
+    if outdated:
+        outputs.counts["examples_outdated", name] = outdated
     if completed is not None:
         outputs.commit.records.append(completed.output(name))
         outputs.after.broadcasts.append(completed.broadcast(name))

@@ -147,6 +147,7 @@ def dormant_body(customer: Customer) -> bytes:
         memberships=ledger.memberships,
         segment_since=ledger.segment_since,
         stage=ledger.stage,
+        rfm=ledger.rfm,
     )
     return _encode_active(facts, unchanged, customer.identity)
 

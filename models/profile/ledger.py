@@ -115,6 +115,23 @@ class Stage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     since: int
 
 
+class IssuedRfm(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The scores of a buyer that were issued last, each 1 to 5; 5 is the best.
+
+    Attributes
+    ----------
+    recency, frequency, monetary
+        The scores. ``monetary`` is 0 if the currencies of the buyer have no cut points.
+    version
+        Version of the cut points.
+    """
+
+    recency: int
+    frequency: int
+    monetary: int
+    version: int
+
+
 class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     """The record of our decisions about a user, and of the messages sent to them.
 
@@ -144,6 +161,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         Time at which the user entered ``segment``, milliseconds, if a condition reads it; otherwise 0.
     stage
         The stage of the lifecycle; ``None`` for the first one.
+    rfm
+        The scores of a buyer; ``None`` before any, and for users without purchases.
     """
 
     timers: list[Timer] = []
@@ -161,6 +180,7 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     memberships: Lazily[Memberships | None] = None
     segment_since: int = 0
     stage: Stage | None = None
+    rfm: IssuedRfm | None = None
 
 
 defer(Ledger)

@@ -1,8 +1,8 @@
 """The layout of a user in schema 4, in which each decayed count was a struct of its own.
 
 Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last five fields:
-two follow from ``hours``, and three belong to conditions. The ledger had not the last three fields, which belong to
-conditions and to the lifecycle. All other fields are the same.
+two follow from ``hours``, and three belong to conditions. The ledger had neither the fields of conditions and the
+lifecycle nor the scores of buyers. All other fields are the same.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _PLACE = 13
 _STRUCTS = 5
 _HOURS = 16
 """Place of the counts by hour among the facts of schema 5."""
-_ADDED, _ADDED_TO_LEDGER = 5, 3
-"""Number of fields at the end of the facts, and of the ledger, that schema 4 has not."""
+_FACTS, _LEDGER = 34, 12
+"""Number of fields of the facts, and of the ledger, in schema 4."""
 _WIDTH = 4
 _DORMANT_AFTER_MS = DAY
 """Inactivity after which the code with this schema compresses a user, milliseconds."""
@@ -54,5 +54,5 @@ def downgraded(packed: bytes | memoryview) -> bytes:
     numbers = _DOUBLES.unpack(facts[_PLACE].ljust(_DOUBLES.size, _ZERO))
     rows = (numbers[begin : begin + _WIDTH] for begin in range(0, len(numbers), _WIDTH))
     facts[_PLACE : _PLACE + 1] = [[int(at), values if at else ()] for at, *values in rows]
-    del facts[-_ADDED:], ledger[-_ADDED_TO_LEDGER:]
+    del facts[_FACTS:], ledger[_LEDGER:]
     return msgspec.msgpack.encode([facts, ledger])

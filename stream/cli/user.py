@@ -187,6 +187,17 @@ def _churn(answer: dict[str, Any]) -> str:
     return "none yet: it comes with the next event, or within a day"
 
 
+def _rfm(answer: dict[str, Any]) -> str:
+    rfm = answer["rfm"]
+    if rfm is None:
+        return "none: no purchase yet"
+    if not rfm["version"]:
+        return "none yet: too few buyers are known"
+    scores = ", ".join(str(rfm[name] or "-") for name in ("recency", "frequency", "monetary"))
+    falls = f"; recency falls on {short_time(rfm['recency_falls_at'])}" if rfm["recency_falls_at"] else ""
+    return f"{scores} of 5{falls}"
+
+
 def _agreed(said: dict[str, Any]) -> str:
     if said["granted"]:
         return "yes"
@@ -232,6 +243,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("orders", bought + _refunds(profile)),
         ("segment", _segment(answer["segment"])),
         ("segments", ", ".join(f"{one['name']} since {short_time(one['since'])}" for one in answer["segments"]) or "-"),
+        ("RFM scores", _rfm(answer)),
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
         ("recent items", ", ".join(recent[:8]) or "-"),
         ("cart", ", ".join(f"{quantity} x {item}" for item, quantity in profile["cart"].items()) or "empty"),

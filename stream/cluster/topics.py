@@ -156,12 +156,21 @@ TOPICS: tuple[Topic, ...] = (
         "fold", "learner of segments", _ONCE,
     ),
     Topic(
+        "examples.population", "user id", "models.learning.buyers.PopulationExample as JSON", "one", "delete", 30,
+        "fold", "learner of the population", _ONCE,
+    ),
+    Topic(
         "learners.churn", "the learner's own", "models.learning.churn.ChurnLearner, sealed", "one", "compact", None,
         "learner of churn", "learner of churn", _STATE, alike="examples.churn",
     ),
     Topic(
         "learners.segments", "the learner's own", "models.learning.segments.SegmentLearner, sealed",
         "one", "compact", None, "learner of segments", "learner of segments", _STATE, alike="examples.segments",
+    ),
+    Topic(
+        "learners.population", "the learner's own", "models.learning.population_learner.PopulationLearner, sealed",
+        "one", "compact", None, "learner of the population", "learner of the population", _STATE,
+        alike="examples.population",
     ),
     Topic(
         "interactions", "user id", "models.recommend.interactions.Interaction as JSON", "log", "delete", 90,

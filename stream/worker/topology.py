@@ -6,6 +6,7 @@
     events ─────────────── fold_customers ────> profiles · interactions, signals, decisions, messages.*, examples.*
     examples.churn ─────── learn_churn ───────> learners.churn · versions, use (into events)
     examples.segments ──── learn_segments ────> learners.segments · versions, use (into events)
+    examples.population ── learn_population ──> learners.population · versions, use (into events)
     messages.email, .sms ─ deliver_messages ──> deliveries.* · outcomes
 
 Left of the dot is the agent's state, which commits together with everything else on the line.
@@ -33,6 +34,9 @@ ROLES: tuple[Role, ...] = ("fold", "deliver", "learn")
 
 LEARN_EVERY_S = 0.5
 """Time between two batches of a learner, seconds: each commit writes the learner's whole state."""
+
+COUNT_EVERY_S = 3.0
+"""The same for the learner of the population, whose state is larger: up to 200 KB for a shop with one currency."""
 
 DELIVER_EVERY_S = 0.05
 """Time between two batches of messages to deliver, seconds: each batch costs two commits."""
@@ -63,6 +67,7 @@ def learn_agents() -> tuple[AgentSpec, ...]:
     """Return the agents of the role ``learn``."""
     # river imports scipy, which takes over a second and 100 MB; the other roles do not need it
     from agents.learn_churn import learn_churn
+    from agents.learn_population import learn_population
     from agents.learn_segments import learn_segments
 
     return (
@@ -79,6 +84,13 @@ def learn_agents() -> tuple[AgentSpec, ...]:
             agent=_with_state(learn_segments),
             state="learners.segments",
             pace_s=LEARN_EVERY_S,
+        ),
+        Stateful(
+            name="learn_population",
+            topic="examples.population",
+            agent=_with_state(learn_population),
+            state="learners.population",
+            pace_s=COUNT_EVERY_S,
         ),
     )
 

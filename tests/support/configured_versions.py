@@ -84,6 +84,21 @@ def gaps_version(version: int, days: float) -> Use:
     return Use(name=population.NAME, version=version, content=msgspec.Raw(content))
 
 
+def population_version(version: int) -> Use:
+    """Make cut points that differ by version, in days, orders and money as random buyers have them."""
+    extra = version % 7
+    content = population.encode(
+        Population(
+            users=100,
+            recency=(0.01 + 0.01 * extra, 0.1 + 0.05 * extra, 0.5 + extra, 2.0 + extra),
+            frequency=(1.0, 2.0, 3.0, 4.0 + extra),
+            monetary={"EUR": (10.0, 20.0 + extra, 60.0, 200.0)},
+            gaps=PopulationGaps(median=1.0, p75=2.0, p90=3.0 + extra, count=50),
+        )
+    )
+    return Use(name="population", version=version, content=msgspec.Raw(content))
+
+
 VERSIONS_OVER_TIME: tuple[tuple[float, Control], ...] = (
     (0.0, configuration_version(1)),
     (9.3, churn_version(1)),

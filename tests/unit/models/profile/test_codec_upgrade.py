@@ -36,6 +36,9 @@ UNCOMPRESSED = 0x92
 DECAYED = slice(13, 18)
 """Places of the decayed counts among the facts of schema 4."""
 
+ADDED_TO_FACTS, ADDED_TO_LEDGER = [0, 0, None], [None, 0, None, None]
+"""The fields of conditions, the lifecycle and buyers, which are empty for a user of schema 4."""
+
 
 def stored_state() -> Restored:
     records = {key.encode(): b64decode(value) for key, value in BEFORE["records"].items()}
@@ -57,10 +60,11 @@ def test_a_state_of_the_previous_schema_keeps_every_value(user: str) -> None:
     for place, (at, values) in zip((ACTIVITY, VIEWS, CARTS, PURCHASES, SPEND), facts[DECAYED], strict=True):
         assert list(numbers[place : place + WIDTH]) == [at, *(values or [0.0] * (WIDTH - 1))]
     now = msgspec.msgpack.decode(msgspec.msgpack.encode([customer.facts, customer.ledger]))
-    *first, visits, evening_visits = now[0]
+    *first, visits, evening_visits = now[0][: -len(ADDED_TO_FACTS)]
     assert first[: DECAYED.start] + first[DECAYED.start + 1 :] == facts[: DECAYED.start] + facts[DECAYED.stop :]
     assert (visits, evening_visits) == (sum(customer.facts.hours), sum(customer.facts.hours[EVENING_HOUR:]))
-    assert now[1] == ledger
+    assert now[0][-len(ADDED_TO_FACTS) :] == ADDED_TO_FACTS
+    assert now[1] == [*ledger, *ADDED_TO_LEDGER]
     again = pack(customer)
     assert unpack(again) == customer
     assert pack(unpack(again)) == again
