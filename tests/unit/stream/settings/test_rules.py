@@ -67,14 +67,16 @@ def test_a_mistake_in_a_rule_names_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "place", "found"),
     [
-        ("{plan: {gt: 3}}", "where.plan", r"\{'gt': 3\}"),
+        ("{plan: {gt: 3}}", "where.plan.gt", "'gt'"),
+        ("{plan: {at_least: x}}", "where.plan.at_least", "'x'"),
         ("{plan: null}", "where.plan", "nothing"),
         ("{plan: }", "where.plan", "nothing"),
         ("{plan: [null]}", r"where.plan\[0\]", "nothing"),
         ("{plan: [[a]]}", r"where.plan\[0\]", r"\['a'\]"),
         ("{ok: 1, plan: [pro, {a: b}]}", r"where.plan\[1\]", r"\{'a': 'b'\}"),
-        ("{a.b: {c: 1}}", "where.a.b", r"\{'c': 1\}"),
-        ("{'[0]': {c: 1}}", r"where.\[0\]", r"\{'c': 1\}"),
+        ("{a.b: {c: 1}}", "where.a.b.c", "'c'"),
+        ("{'[0]': {c: 1}}", r"where.\[0\].c", "'c'"),
+        ("{a.b: [[1]]}", r"where.a.b\[0\]", r"\[1\]"),
         ("[1]", "where", r"\[1\]"),
     ],
 )
