@@ -7,6 +7,7 @@ sees the clauses as they were after its step. Scores are those of the step.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC
 
 from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
@@ -183,9 +184,8 @@ class SegmentDecisions:
         user, configuration = step.user, self._piece.versions.configuration
         facts = user.view_at(number)
         values = DecisionValues(facts, user.ledger, configuration)
-        if not self._program.zoned:
-            return Person(user.name, values)
-        return Person(user.name, values, time_zone(facts.traits, configuration))
+        zone = time_zone(facts.traits, configuration) if self._program.zoned else UTC
+        return Person(user.name, values, zone, user.facts.known_since)
 
     def _count(self, user: LiveUser, move: Move, *, is_silent: bool) -> None:
         self._piece.moves.append(SegmentMove(move.segment, user.name, move.has_entered, move.at, is_silent))

@@ -15,6 +15,10 @@ def test_membership_at_every_instant_is_that_of_a_naive_evaluation_in_batches_of
     assert compare_folds(random_fold_case(seed, segments, arrivals))[1] == ""
 
 
+def test_a_membership_that_has_lasted_is_decided_with_the_time_since_which_the_user_is_known() -> None:
+    assert compare_folds(random_fold_case(7_000_394, 5, 22))[1] == ""
+
+
 @pytest.mark.parametrize("seed", [100, 126])
 def test_a_new_time_zone_is_seen_by_the_first_event_of_a_piece(seed: int) -> None:
     assert compare_folds(random_fold_case(seed, 1 + seed % 5, seed % 46))[1] == ""
