@@ -87,15 +87,33 @@ def check(segments: Sequence[SegmentRule], knowledge: Knowledge, path: str = "se
     >>> [(finding.path, finding.says) for finding in check(segments, Knowledge())]
     [('segments[0].when', "there is no segment 'dormnt' (did you mean dormant?)")]
     """
-    checker = _Checker([segment.name for segment in segments], knowledge)
+    names = [segment.name for segment in segments]
     found: list[ConditionFinding] = []
     for i, segment in enumerate(segments):
-        place = f"{path}[{i}].when"
-        found += checker.check(segment.when, place)
-        for one in contradictions(segment.when, place):
-            says = f"it contradicts {one.other}, so no user can ever meet both: {one.reason}"
-            found.append(ConditionFinding(one.path, "contradiction", says, is_certain=True))
+        found += check_condition(segment.when, names, knowledge, f"{path}[{i}].when")
     return found
+
+
+def check_condition(
+    condition: Condition, names: Sequence[str], knowledge: Knowledge, path: str
+) -> Iterator[ConditionFinding]:
+    """Yield the possible mistakes in one condition.
+
+    Parameters
+    ----------
+    condition
+        The condition.
+    names
+        Names of the segments by rule.
+    knowledge
+        What is known of the log.
+    path
+        Place of the condition in the file.
+    """
+    yield from _Checker(names, knowledge).check(condition, path)
+    for one in contradictions(condition, path):
+        says = f"it contradicts {one.other}, so no user can ever meet both: {one.reason}"
+        yield ConditionFinding(one.path, "contradiction", says, is_certain=True)
 
 
 def check_event(name: str, where: Where, knowledge: Knowledge, path: str, place: str) -> Iterator[ConditionFinding]:
@@ -244,10 +262,10 @@ class _Checker:
                 yield from self._trait(clause, path)
             case "feature" if known.features is not None and clause.name not in known.features:
                 says = f"there is no feature {clause.name!r}{did_you_mean(clause.name, known.features)}"
-                yield ConditionFinding(path, "unknown_value", f"{says}; features: {_list(known.features)}", True)
+                yield ConditionFinding(path, "unknown_value", f"{says}; features: {_list(known.features)}")
             case "score" if known.scores is not None and clause.name not in known.scores:
                 says = f"there is no score {clause.name!r}{did_you_mean(clause.name, known.scores)}"
-                yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}", True)
+                yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}")
             case "lifecycle" if known.stages is not None and clause.comparison is not None:
                 for state in clause.comparison.among:
                     if state not in known.stages:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import get_args
 
-from models.conditions.checking import ConditionFinding, check, check_event
+from models.conditions.checking import ConditionFinding, check, check_condition, check_event
+from models.conditions.clauses import Condition
 from models.conditions.costs import cost_of_all
 from models.conditions.knowledge import FIELDS, Knowledge
+from models.conditions.parsing import parse_condition
 from models.configuration.compiled import Configuration
 from models.counting import counted
 from models.events import EventType
+from models.fold.rfm import SCORES
 from models.fold.user_values import churn_names
 from models.levels import NEWEST
 from models.log import EVENTS
-from models.profile.features import FEATURES
 from models.wire import withdrawals
 from models.wire.segment import READ_AS
 from stream.cluster.connection import Connection
@@ -31,8 +33,10 @@ _READ_AS = {**READ_AS, **{name.lower(): "consent" for name in withdrawals.EVENTS
 
 def known(configuration: Configuration) -> Knowledge:
     """Return what is known without the log."""
+    scores = (*churn_names(configuration), *SCORES)
     stages = () if configuration.lifecycle is None else configuration.lifecycle.stages
-    return Knowledge(features=FEATURES, scores=churn_names(configuration), stages=stages, read_as=_READ_AS)
+    # no user has a value for a feature yet
+    return Knowledge(features=(), scores=scores, stages=stages, read_as=_READ_AS)
 
 
 def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -> Iterator[Finding]:
@@ -51,6 +55,10 @@ def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -
         yield _summary(configuration)
     for found in check(configuration.segments, knowledge):
         yield _placed("segments", found, given)
+    names = [segment.name for segment in configuration.segments]
+    for path, condition in _moves(configuration, given):
+        for found in check_condition(condition, names, knowledge, path):
+            yield _placed("lifecycle", found, given)
     for i, rule in enumerate(configuration.rules):
         if rule.when.kind != "event":
             continue
@@ -65,6 +73,16 @@ def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -
                         f"for the event's own, write an operator, such as {{{name}: {{is: ...}}}}"
                     )
                     yield _placed("rules", ConditionFinding(f"{path}.where.{name}", "unknown_property", says), given)
+
+
+def _moves(configuration: Configuration, given: Given) -> Iterator[tuple[str, Condition]]:
+    """Yield the conditions of the lifecycle's moves that the file states, with their places."""
+    if configuration.lifecycle is None:
+        return
+    for i, move in enumerate(given.values["lifecycle"].get("moves") or []):
+        if isinstance(move["when"], Mapping):  # a move may also be removed by a word
+            path = f"lifecycle.moves[{i}].when"
+            yield path, parse_condition(move["when"], path)
 
 
 def _summary(configuration: Configuration) -> Finding:

@@ -16,6 +16,7 @@ from models.conditions.parsing import parse_condition
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
+from models.fold.rfm import SCORES
 from models.learned_names import LEARNED_NAMES
 from models.units import DAY
 from stream.installation.log_sample import MAX_RECORDS
@@ -59,7 +60,7 @@ def test_every_example_is_valid_and_keeps_its_meaning_in_the_canonical_form(bloc
 def test_the_first_examples_have_no_mistakes_and_the_rule_waits_for_one_of_them() -> None:
     segments, rule = configured(BLOCKS[0]).segments, configured(BLOCKS[1]).rules[0]
 
-    assert check(segments, Knowledge(scores=("churn",))) == []
+    assert check(segments, Knowledge(scores=("churn", *SCORES))) == []
     assert rule.when.name in {segment.name for segment in segments}
 
 
@@ -103,7 +104,7 @@ def test_the_answers_for_a_user_without_such_events_are_those_of_the_evaluator()
 def test_names_and_limits_are_those_of_the_code() -> None:
     flat = " ".join(PAGE.split())
 
-    assert all(f"`{name}`" in flat for name in LEARNED_NAMES)
+    assert all(f"`{name}`" in flat for name in (*LEARNED_NAMES, *SCORES))
     assert f"A count or a number of values is at most {schema.MAX_COUNT:,}." in flat
     assert f"Conditions are at most {schema.MAX_DEPTH} levels deep." in flat
     assert f"at most {sums.MAX_ENTRIES:,}." in flat

@@ -188,9 +188,8 @@ def test_a_mistake_is_found_with_its_place(when: dict[str, Any], problem: Proble
 
     assert (finding.problem, finding.path) == (problem, f"segments[1].when{path}")
     assert says in finding.says
-    certain = {"unknown_value", "contradiction"}
-    if problem not in ("unknown_event", "wrong_type", "unknown_segment"):
-        assert finding.is_certain == (problem in certain)
+    if problem not in ("unknown_event", "wrong_type", "unknown_segment", "unknown_value"):
+        assert finding.is_certain == (problem == "contradiction")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_a_value_that_no_sender_states_is_noted(tmp_path: Path) -> None:
     assert "{category: {is: ...}}" in note
 
 
+def test_moves_of_the_lifecycle_that_the_file_states_are_checked(tmp_path: Path) -> None:
+    text = "version: 1\nlifecycle: {moves: [{from: new, to: engaged, when: {score: recncy, at_least: 4}}]}\n"
+
+    (note,) = of("lifecycle", "note", checked(tmp_path, text))
+
+    assert note.startswith(f"{tmp_path}/perennial.yaml:2: lifecycle.moves[0].when: there is no score 'recncy'")
+    assert note.endswith("(did you mean recency?); scores: churn, churn@14d, frequency, monetary, recency")
+
+
 def test_without_segments_nothing_is_said_about_them(tmp_path: Path) -> None:
     assert not [finding for finding in checked(tmp_path, "version: 1\n") if finding.name == "segments"]
 
