@@ -52,6 +52,12 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     _set_timer(conditions, user, step.now, person)
 
 
+def give_up(conditions: ConditionsInUse | None, user: LiveUser) -> None:
+    """Let a user count as come to the conditions although the step has failed, so that it fails only once."""
+    if conditions is not None:
+        user.facts.conditions = conditions.generation
+
+
 def observe(
     piece: Piece, conditions: ConditionsInUse, step: Step, event: Event, consent: Mapping[str, Consent] | None
 ) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from models.batch import Record
 from models.fold import clause_steps, step
-from models.fold.clause_steps import ADOPT
+from models.fold.clause_steps import ADOPT, CLAUSES
 from models.fold.due_times import Entry
 from models.fold.event_fold import EventFold
 from models.fold.failures import RECORD, Cause, StepFailed
@@ -186,6 +186,10 @@ class FactsPass:
             del user.ledger.timers[0]
         if self._failures.errors and (error := self._failures.meet(Cause(*cause))) is not None:
             self._outputs.reject_timer(user.key, name, error)
+            if name == ADOPT:
+                clause_steps.give_up(self._piece.versions.conditions, user)
+            elif name == CLAUSES and user.lost is None:
+                user.lost = piece.number, due
         else:
             try:
                 cutoffs = self._state.cutoffs()

@@ -68,6 +68,9 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         How the clauses have changed in the piece; ``None`` for not at all.
     rfm
         The newest scores of a buyer in the first pass; the ledger gets them in the third.
+    lost
+        Number and due time of the first timer of the clauses that could not fire in the piece; ``None`` for none. The
+        changes of the clauses at that time are not recorded.
     """
 
     key: bytes
@@ -90,6 +93,7 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     person: Person | None = None
     truths: TruthRecord | None = None
     rfm: IssuedRfm | None = None
+    lost: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         """Name the user, and show the next timers."""

@@ -162,8 +162,11 @@ class SegmentDecisions:
         """Return the truths after the step of a number, at a time."""
         user = step.user
         due = next((timer.due for timer in user.ledger.timers if timer.name == CLAUSES), NEVER)
+        end = min(self._piece.now, due - 1)
+        if user.lost is not None:  # what has changed then is not recorded
+            end = min(end, user.lost[1] - 1 if number < user.lost[0] else at)
         view = RecordedView(self._program, user.open_conditions(), person, at)
-        return view.read(user.truths or _NO_TRUTHS, number, min(self._piece.now, due - 1), user.person or person)
+        return view.read(user.truths or _NO_TRUTHS, number, end, user.person or person)
 
     def _decide(self, step: Step, found: ClauseStep, view: RecordedView) -> list[Move]:
         user, at, person = step.user, view.at, view.person
