@@ -83,6 +83,7 @@ def main(
     begin, differences, moves, still = time.monotonic(), 0, 0, 0
     cases = range(count) if case < 0 else range(case, case + 1)
     trouble: list[str] = []
+    commit = commit_name()
     for number, moved, difference in _results(seed, through, cases, processes if case < 0 else 1):
         moves += moved
         still += not moved
@@ -99,7 +100,7 @@ def main(
         rows = {
             "cases": f"{len(cases):,}",
             "seed": str(seed),
-            "commit": commit_name(),
+            "commit": commit,
             "moves": f"{moves:,}",
             "cases without a move": f"{still:,}",
             "differences": str(differences),

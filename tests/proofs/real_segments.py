@@ -27,11 +27,14 @@ from tests.support.real_streams import as_orders, retail_lines, trivago_actions
 from tests.support.segment_folds import fold_segments
 from tests.support.segment_runs import SegmentEntries, evaluate_segments, read_segments
 
-RESULTS = Path(__file__).with_name("SEGMENTS.md")
 SEGMENTS = Path(__file__).with_name("segments")
 Through = Literal["evaluator", "fold"]
 WAYS: dict[Through, Callable[..., SegmentEntries]] = {"evaluator": evaluate_segments, "fold": fold_segments}
 """Functions that return members and entries by the product."""
+RESULTS: dict[Through, Path] = {
+    "evaluator": Path(__file__).with_name("SEGMENTS.md"),
+    "fold": Path(__file__).with_name("SEGMENTS_FOLD.md"),
+}
 ENTRIES = "all entries"
 """Text of the table instead of an instant."""
 
@@ -189,7 +192,7 @@ def sample(data: RealData, share: int, folder: Path) -> Path:
     return path
 
 
-def report(rows: Sequence[ComparedSegment], through: Through) -> str:
+def report(rows: Sequence[ComparedSegment], through: Through, commit: str) -> str:
     """Format the result as a page."""
     differences = sum(not is_equal(row) for row in rows)
     lines = [
@@ -197,7 +200,7 @@ def report(rows: Sequence[ComparedSegment], through: Through) -> str:
         "",
         "The segments of `tests/proofs/segments/` on UCI Online Retail (each line of an invoice is an event; then each",
         "invoice is one), compared with an evaluation in pandas; and on trivago, compared with a naive count.",
-        f"Written by `python -m tests.proofs.real_segments --through {through}`, commit {commit_name()}:",
+        f"Written by `python -m tests.proofs.real_segments --through {through}`, commit {commit}:",
         f"{len(rows)} comparisons, {differences} with a difference.",
     ]
     for data in dict.fromkeys(row.data for row in rows):
@@ -221,21 +224,22 @@ def main(
     through: Annotated[Through, typer.Option(help="What is compared: the evaluator alone, or the whole fold.")] = (
         "evaluator"
     ),
-    write: Annotated[bool, typer.Option(help="Write the result to SEGMENTS.md.")] = True,
+    write: Annotated[bool, typer.Option(help="Write SEGMENTS.md, or SEGMENTS_FOLD.md for the fold.")] = True,
 ) -> None:
     """Compare all segments; the exit code is 1 if there is a difference."""
     rows: list[ComparedSegment] = []
+    commit = commit_name()
     for data in DATA:
         begin = time.monotonic()
         for row in compare_data(data, data.path, WAYS[through]):
             rows.append(row)
             if not is_equal(row):
-                typer.echo(f"{row.data}: {row.segment} at {row.at}: only in the product {row.only_found[:5]}, ")
-                typer.echo(f"only expected {row.only_expected[:5]}")
+                sides = f"only in the product {row.only_found[:5]}, only expected {row.only_expected[:5]}"
+                typer.echo(f"{row.data}: {row.segment} at {row.at}: {sides}")
         typer.echo(f"{data.name}: {time.monotonic() - begin:.0f} s", err=True)
-    page = report(rows, through)
+    page = report(rows, through, commit)
     if write:
-        RESULTS.write_text(page, encoding="utf-8")
+        RESULTS[through].write_text(page, encoding="utf-8")
     typer.echo(page)
     sys.exit(not all(map(is_equal, rows)))
 
