@@ -1,4 +1,4 @@
-"""Answers of a worker about the segments by rule in its partitions.
+"""Answers of a worker about the segments by rule and the lifecycle in its partitions.
 
 ::
 
@@ -6,6 +6,7 @@
     GET /v1/segments/NAME                   counted members of one segment, for each partition that this worker has
     GET /v1/segments/NAME/members?partition=3&after=USER
                                             a slice of the members in one partition, sorted by their ids
+    GET /v1/lifecycle                       users by stage and their moves, for each partition that this worker has
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from aiohttp import web
 
 from models.batch import Restored
 from models.fold.segment_view import members_of, sizes, slice_of
+from models.fold.stage_view import stages_of
 from models.fold.versions import Versions
 from stream.lookup.refusals import HttpRefusal
 
@@ -51,11 +53,15 @@ class SegmentAnswers:
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the paths."""
         router.add_get("/v1/segments", self._sizes)
+        router.add_get("/v1/lifecycle", self._stages)
         router.add_get("/v1/segments/{segment:[^/]+}", self._members)
         router.add_get("/v1/segments/{segment:[^/]+}/members", self._slice)
 
     async def _sizes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         return _answer([sizes(one.state, one.versions, one.now) for one in self._partitions()])
+
+    async def _stages(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        return _answer([stages_of(one.state, one.versions, one.now) for one in self._partitions()])
 
     async def _members(self, request: web.Request) -> web.Response:
         name = request.match_info["segment"]

@@ -10,12 +10,15 @@ import msgspec
 
 from models.fold.members import Entrant, SegmentMembers, joined
 from models.fold.segment_view import MemberSlice, PartitionMembers, PartitionSizes, SegmentSize
+from models.fold.stage_view import PartitionStages
+from models.fold.stages import StagesInUse
 from models.spelling import did_you_mean
 from stream.lookup.client import LookupFailed, ask, ask_each
 from stream.lookup.identity import Identity
 
-_Part = TypeVar("_Part", PartitionSizes, PartitionMembers)
+_Part = TypeVar("_Part", PartitionSizes, PartitionMembers, PartitionStages)
 _read_sizes = msgspec.json.Decoder(list[PartitionSizes]).decode
+_read_stages = msgspec.json.Decoder(list[PartitionStages]).decode
 _read_members = msgspec.json.Decoder(list[PartitionMembers]).decode
 
 
@@ -56,6 +59,24 @@ class SegmentSizes(NamedTuple):
             known = f"segments by rule are: {', '.join(names)}" if names else "configuration has no segments by rule"
             raise UnknownSegmentName(f"there is no segment {name!r}{did_you_mean(name, names)}; the {known}")
         return self.segments[names.index(name)]
+
+
+class StageCounters(NamedTuple):
+    """The users by stage of the lifecycle, and their moves.
+
+    Attributes
+    ----------
+    now
+        The oldest clock of a partition, milliseconds.
+    names
+        All stages in their sequence; empty without a lifecycle.
+    stages
+        The counts.
+    """
+
+    now: int
+    names: list[str]
+    stages: StagesInUse
 
 
 class SegmentLookups:
@@ -106,6 +127,14 @@ class SegmentLookups:
         """Ask for the counted members of a segment; none for an unknown name. Errors are those of :meth:`sizes`."""
         parts = await self._ask(f"/v1/segments/{quote(name, safe='')}", _read_members)
         return joined(part.members for _, part in parts.values())
+
+    async def stages(self) -> StageCounters:
+        """Ask for the users by stage of the lifecycle, and their moves by day. Errors are those of :meth:`sizes`."""
+        parts = [part for _, part in (await self._ask("/v1/lifecycle", _read_stages)).values()]
+        total = StagesInUse()
+        for part in parts:
+            total.add(part.stages)
+        return StageCounters(min(part.now for part in parts), max((part.names for part in parts), key=len), total)
 
     async def walk(self, name: str) -> AsyncGenerator[Entrant]:
         """Yield all members of a segment, partition by partition, sorted by their ids in each.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from models.batch import Restored
 from models.fold import segment_view
+from models.fold.stages import STAGES_KEY, StageCount, StagesInUse
 from models.units import HOUR
 from stream.cluster.partitioner import partition_of
 from stream.lookup.client import LookupFailed, ask_json
@@ -110,3 +112,19 @@ async def test_mistakes_are_refused_with_what_is_allowed(workers: Workers) -> No
         await ask_json(workers.addresses[1:], "/v1/segments/viewers/members?partition=x")
     with pytest.raises(LookupFailed, match="partition 7 belongs to another worker"):
         await ask_json(workers.addresses[1:], "/v1/segments/viewers/members?partition=7")
+
+
+async def test_the_stages_of_the_lifecycle_are_added_up_over_the_workers(workers: Workers) -> None:
+    states = [partition_state(partition) for partition in range(PARTITIONS)]
+    for number, state in enumerate(states):
+        counted = StagesInUse()
+        counted.count(StageCount("", "visitor", START, False))
+        counted.count(StageCount("visitor", "new", START + number, False))
+        state.records[STAGES_KEY] = msgspec.msgpack.encode(counted)
+    await workers.start(server_of(*states))
+
+    found = await workers.ask().stages()
+
+    assert found.names == []  # this configuration has no lifecycle
+    assert found.stages.users == {"new": PARTITIONS}
+    assert [day.moves for day in found.stages.days] == [{">visitor": PARTITIONS, "visitor>new": PARTITIONS}]

@@ -1,0 +1,37 @@
+"""The stages of the lifecycle in a partition, as its owner answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.batch import Restored
+from models.fold.stages import STAGES_KEY, StagesInUse, read_stages
+from models.fold.versions import Versions
+
+
+class PartitionStages(msgspec.Struct, frozen=True):
+    """The users by stage, and their moves, in one partition.
+
+    Attributes
+    ----------
+    partition
+        Number of the partition.
+    now
+        Its clock, milliseconds.
+    names
+        All stages in their sequence; empty without a lifecycle.
+    stages
+        The counts.
+    """
+
+    partition: int
+    now: int
+    names: list[str]
+    stages: StagesInUse
+
+
+def stages_of(state: Restored, versions: Versions, now: int) -> PartitionStages:
+    """Return the users by stage of a partition, and their moves by day."""
+    lifecycle = versions.configuration.lifecycle
+    names = [] if lifecycle is None else list(lifecycle.stages)
+    return PartitionStages(state.partition, now, names, read_stages(state.records.get(STAGES_KEY)))
