@@ -51,13 +51,16 @@ def facts_of(*events: Event, zone: ZoneInfo | None = None, cutoffs: Cutoffs = NO
 def facts_after(arrivals: list[tuple[Event, int]], end: int) -> Facts:
     """Fold events of the user ``u``, each with its time of arrival, and return the facts when the clock is at ``end``.
 
-    The times of arrival are the timestamps of the records, on the wall clock.
+    The times of arrival are the timestamps of the records, on the wall clock. The time since which the user is known is
+    left out, because it is that of the event that was read first.
     """
     contents: list[Event | Control] = [opening("wall"), *(one for one, _ in arrivals), Tick(at=0), Tick(at=0)]
     timestamps = [START, *(read for _, read in arrivals), end, end]
     log = [record._replace(timestamp=at) for record, at in zip(written(contents), timestamps, strict=True)]
     state, _ = fold_log(log, itertools.repeat(7))
-    return unpack(state.records[b"u"]).facts
+    facts = unpack(state.records[b"u"]).facts
+    facts.known_since = 0
+    return facts
 
 
 def assert_same(one: Facts, other: Facts) -> None:
