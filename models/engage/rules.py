@@ -14,6 +14,7 @@ def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
 
     Examples
     --------
+    >>> from models.configuration.compiled import Trigger
     >>> rule = Rule(name="win_back", category="marketing", when=Trigger(kind="churn_risk", threshold=0.7),
     ...             channels=("email",), template="win_back")
     >>> risen = Signal(kind="churn_risk", user="u1", at=1, cause="m1", previous=0.6, value=0.75)

@@ -58,6 +58,7 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
             "since": moment(ledger.segment_since),
         },
         "segments": memberships(customer, versions),
+        "lifecycle": _lifecycle(customer, versions),
         "churn": _churn(customer, row, versions),
         "rfm": _rfm(customer, now, versions),
         "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
@@ -81,6 +82,16 @@ def _churn(customer: Customer, row: list[float] | None, versions: Versions) -> d
         "version": ledger.risk_version,
         "reasons": list(reasons),
     }
+
+
+def _lifecycle(customer: Customer, versions: Versions) -> dict[str, Any] | None:
+    """Return the stage of the user, and the time of the move into it; ``None`` without a lifecycle."""
+    lifecycle, stage = versions.configuration.lifecycle, customer.ledger.stage
+    if lifecycle is None:
+        return None
+    if stage is None:
+        return {"stage": lifecycle.stages[0], "since": None}
+    return {"stage": stage.name, "since": moment(stage.since)}
 
 
 def _rfm(customer: Customer, now: int, versions: Versions) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ def merge_id(anonymous: str, known: str, login: str) -> str:
     Examples
     --------
     >>> merge_id("anonymous:a1", "u1", "m7")
-    '6c3f28d2b7a5a1c8c5b7d4b8b0a4c3aa'
+    'cc5457cd0ffda0a6133efafb99026a54'
     """
     return blake2b(f"{anonymous}\0{known}\0{login}".encode(), digest_size=16).hexdigest()
 

@@ -187,6 +187,12 @@ def _churn(answer: dict[str, Any]) -> str:
     return "none yet: it comes with the next event, or within a day"
 
 
+def _lifecycle(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    return str(found["stage"]) + (f" since {short_time(found['since'])}" if found["since"] else "")
+
+
 def _rfm(answer: dict[str, Any]) -> str:
     rfm = answer["rfm"]
     if rfm is None:
@@ -243,6 +249,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("orders", bought + _refunds(profile)),
         ("segment", _segment(answer["segment"])),
         ("segments", ", ".join(f"{one['name']} since {short_time(one['since'])}" for one in answer["segments"]) or "-"),
+        ("lifecycle", _lifecycle(answer["lifecycle"])),
         ("RFM scores", _rfm(answer)),
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
         ("recent items", ", ".join(recent[:8]) or "-"),

@@ -209,7 +209,7 @@ def test_a_purchase_right_after_the_login_empties_the_cart_that_was_filled_befor
 
     customer = persons.user(USER)
     assert (customer.facts.cart, customer.facts.orders) == ({}, 1)
-    assert [timer.name for timer in customer.ledger.timers] == ["assess"]
+    assert [timer.name for timer in customer.ledger.timers] == ["assess", "buyer"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 500])

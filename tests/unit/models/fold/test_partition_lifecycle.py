@@ -191,7 +191,10 @@ def test_nearly_the_same_gaps_change_no_conditions() -> None:
     one, _ = fold(*begin, gaps_version(2, 10.01), tick(2 * DAY))
     other, _ = fold(*begin, tick(2 * DAY))
 
-    assert one.records[b"u1"] == other.records[b"u1"]
+    users = [unpack(state.records[b"u1"]) for state in (one, other)]
+    for user in users:
+        user.ledger.rfm = None  # which names the version of the cut points
+    assert users[0] == users[1]
 
 
 def test_a_changed_lifecycle_keeps_stages_and_a_removed_one_forgets_them() -> None:
