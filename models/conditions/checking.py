@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from models.conditions.clauses import (
@@ -47,6 +48,12 @@ _CURRENCY = "currency"
 _NUMBERS: Kinds = frozenset({"number"})
 
 
+MAX_CONTRADICTIONS = 20
+"""Maximum number of contradictions that are reported for one condition."""
+MAX_HINTS = 20
+"""Maximum number of hints at names that may have been meant."""
+
+
 class ConditionFinding(NamedTuple):
     """A possible mistake.
 
@@ -68,90 +75,55 @@ class ConditionFinding(NamedTuple):
     is_certain: bool = False
 
 
-def check(segments: Sequence[SegmentRule], knowledge: Knowledge, path: str = "segments") -> list[ConditionFinding]:
-    """Return the possible mistakes in segments, in the sequence of the file.
+class ConditionChecker:
+    """The search for mistakes in the conditions of one file.
 
     Parameters
     ----------
-    segments
-        The segments, in the sequence of the file.
+    names
+        Names of the segments by rule.
     knowledge
         What is known of the log.
-    path
-        Place of the segments in the file.
 
     Examples
     --------
     >>> from models.conditions.parsing import parse_segments
     >>> segments = parse_segments([{"name": "a", "when": {"segment": "dormnt"}}])
-    >>> [(finding.path, finding.says) for finding in check(segments, Knowledge())]
+    >>> [(finding.path, finding.says) for finding in ConditionChecker(["a"], Knowledge()).segments(segments)]
     [('segments[0].when', "there is no segment 'dormnt' (did you mean dormant?)")]
     """
-    names = [segment.name for segment in segments]
-    found: list[ConditionFinding] = []
-    for i, segment in enumerate(segments):
-        found += check_condition(segment.when, names, knowledge, f"{path}[{i}].when")
-    return found
 
-
-def check_condition(
-    condition: Condition, names: Sequence[str], knowledge: Knowledge, path: str
-) -> Iterator[ConditionFinding]:
-    """Yield the possible mistakes in one condition.
-
-    Parameters
-    ----------
-    condition
-        The condition.
-    names
-        Names of the segments by rule.
-    knowledge
-        What is known of the log.
-    path
-        Place of the condition in the file.
-    """
-    yield from _Checker(names, knowledge).check(condition, path)
-    for one in contradictions(condition, path):
-        says = f"it contradicts {one.other}, so no user can ever meet both: {one.reason}"
-        yield ConditionFinding(one.path, "contradiction", says, is_certain=True)
-
-
-def check_event(name: str, where: Where, knowledge: Knowledge, path: str, place: str) -> Iterator[ConditionFinding]:
-    """Yield the possible mistakes in the name of an event and in what its properties must be.
-
-    Parameters
-    ----------
-    name, where
-        The event.
-    knowledge
-        What is known of the log.
-    path, place
-        Places in the file of what has ``where``, and of the event's name.
-    """
-    yield from _Checker((), knowledge).event(name, where, path, place)
-
-
-class _Checker:
-    """The checks of clauses.
-
-    Parameters
-    ----------
-    names
-        Names of the segments by rule.
-    knowledge
-        What is known of the log.
-    """
-
-    def __init__(self, names: Sequence[str], knowledge: Knowledge) -> None:
-        self._names = names
+    def __init__(self, names: Iterable[str], knowledge: Knowledge) -> None:
+        self._names = dict.fromkeys(names)
         self._known = knowledge
+        self._hints = 0
 
-    def check(self, condition: Condition, path: str) -> Iterator[ConditionFinding]:
-        """Check all clauses of a condition."""
+    def __repr__(self) -> str:
+        """Show the amount."""
+        return f"ConditionChecker({len(self._names)} segments)"
+
+    def segments(self, segments: Sequence[SegmentRule], path: str = "segments") -> Iterator[ConditionFinding]:
+        """Yield the possible mistakes in segments, in the sequence of the file; ``path`` is their place there."""
+        for i, segment in enumerate(segments):
+            yield from self.condition(segment.when, f"{path}[{i}].when")
+
+    def condition(self, condition: Condition, path: str) -> Iterator[ConditionFinding]:
+        """Yield the possible mistakes in one condition; ``path`` is its place in the file."""
+        yield from self._clauses(condition, path)
+        for one in islice(contradictions(condition, path), MAX_CONTRADICTIONS):
+            says = f"it contradicts {one.other}, so no user can ever meet both: {one.reason}"
+            yield ConditionFinding(one.path, "contradiction", says, is_certain=True)
+
+    def _hint(self, name: str, names: Iterable[str]) -> str:
+        """Return a hint at a name. The comparison with many names takes time, so only the first findings have one."""
+        self._hints += 1
+        return did_you_mean(name, names) if self._hints <= MAX_HINTS else ""
+
+    def _clauses(self, condition: Condition, path: str) -> Iterator[ConditionFinding]:
         match condition:
             case AllOf(of) | AnyOf(of) | NoneOf(of):
                 for inner, place in zip(of, places(condition, path), strict=True):
-                    yield from self.check(inner, place)
+                    yield from self._clauses(inner, place)
             case _:
                 yield from self._leaf(condition, path)
 
@@ -176,7 +148,7 @@ class _Checker:
                 yield from self._value(clause, path)
             case SegmentClause(name):
                 if name not in self._names and not may_be_learned(name):
-                    hint = did_you_mean(name, [*self._names, *LEARNED_NAMES])
+                    hint = self._hint(name, [*self._names, *LEARNED_NAMES])
                     says = f"there is no segment {name!r}{hint}"
                     yield ConditionFinding(path, "unknown_segment", says, is_certain=True)
                 elif name not in self._names and self._known.learned is not None and name not in self._known.learned:
@@ -186,17 +158,25 @@ class _Checker:
     # --- events ----------------------------------------------------------------------------------------------------
 
     def event(self, name: str, where: Where, path: str, place: str) -> Iterator[ConditionFinding]:
-        """Check an event's name, and what its properties must be."""
+        """Yield the possible mistakes in the name of an event and in what its properties must be.
+
+        Parameters
+        ----------
+        name, where
+            The event.
+        path, place
+            Places in the file of what has ``where``, and of the event's name.
+        """
         if name not in get_args(EventType):
             read_as, known = self._known.read_as.get(name.lower()), self._known.events
             if read_as is not None:
                 says = f"events of the name {name!r} are read as {read_as}, so no event has this name; write {read_as}"
                 yield ConditionFinding(place, "unknown_event", says, is_certain=True)
             elif known is not None and name not in known:
-                hint = did_you_mean(name, [*known, *get_args(EventType)])
+                hint = self._hint(name, [*known, *get_args(EventType)])
                 says = f"{self._known.source} have no event {name!r}{hint}"
                 yield ConditionFinding(place, "unknown_event", says)
-            elif known is None and (hint := did_you_mean(name, get_args(EventType))):
+            elif known is None and (hint := self._hint(name, get_args(EventType))):
                 yield ConditionFinding(place, "unknown_event", f"{name!r} is not a type of events{hint}")
         for of, comparison in where:
             yield from self._property(name, of, _needed(comparison), f"{path}.where.{of}", _operators(comparison))
@@ -207,7 +187,7 @@ class _Checker:
         kinds = self._kinds(event, name)
         if kinds is not None and not kinds:
             seen = (self._known.events or {})[event]
-            hint = did_you_mean(name, [*seen, *FIELDS])
+            hint = self._hint(name, [*seen, *FIELDS])
             says = f"{self._known.source} have no property {name!r} of the event {event!r}{hint}"
             yield ConditionFinding(path, "unknown_property", says)
         elif kinds is not None and any(kinds.isdisjoint(some) for some in needed):
@@ -261,15 +241,15 @@ class _Checker:
             case "trait":
                 yield from self._trait(clause, path)
             case "feature" if known.features is not None and clause.name not in known.features:
-                says = f"there is no feature {clause.name!r}{did_you_mean(clause.name, known.features)}"
+                says = f"there is no feature {clause.name!r}{self._hint(clause.name, known.features)}"
                 yield ConditionFinding(path, "unknown_value", f"{says}; features: {_list(known.features)}")
             case "score" if known.scores is not None and clause.name not in known.scores:
-                says = f"there is no score {clause.name!r}{did_you_mean(clause.name, known.scores)}"
+                says = f"there is no score {clause.name!r}{self._hint(clause.name, known.scores)}"
                 yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}")
             case "lifecycle" if known.stages is not None and clause.comparison is not None:
                 for state in clause.comparison.among:
                     if state not in known.stages:
-                        says = f"there is no state {state!r}{did_you_mean(str(state), known.stages)}"
+                        says = f"there is no state {state!r}{self._hint(str(state), known.stages)}"
                         yield ConditionFinding(path, "unknown_value", f"{says}; states: {_list(known.stages)}", True)
             case "consent" if clause.comparison is not None:
                 for state in clause.comparison.among:
@@ -288,7 +268,7 @@ class _Checker:
             return
         kinds = traits.get(clause.name)
         if kinds is None:
-            says = f"{source} have no trait {clause.name!r}{did_you_mean(clause.name, traits)}"
+            says = f"{source} have no trait {clause.name!r}{self._hint(clause.name, traits)}"
             yield ConditionFinding(path, "unknown_trait", says)
         elif clause.comparison is not None:
             if any(kinds.isdisjoint(some) for some in _needed(clause.comparison)):

@@ -22,6 +22,9 @@ from models.conditions.clauses import (
 from models.conditions.matching import predicate
 from models.conditions.writing import canonical
 
+MAX_COMPARED = 100
+"""Maximum number of clauses about the same that are compared with each other in one condition."""
+
 
 class Placed(NamedTuple):
     """A clause that must hold, or that must not hold.
@@ -67,6 +70,14 @@ class _Number(NamedTuple):
     high: int | None
 
 
+class _Required(NamedTuple):
+    """A clause with its canonical form and, if it requires one, the range of a number of events."""
+
+    placed: Placed
+    content: bytes
+    number: _Number | None
+
+
 def contradictions(condition: Condition, path: str) -> Iterator[Contradiction]:
     """Yield the pairs of clauses of which both would have to hold, although they exclude each other.
 
@@ -79,14 +90,15 @@ def contradictions(condition: Condition, path: str) -> Iterator[Contradiction]:
     """
     match condition:
         case AllOf():
-            alike: dict[object, list[Placed]] = {}
+            alike: dict[object, list[_Required]] = {}
             for placed in _required(condition, path, holds=True):
-                alike.setdefault(_about(placed.clause), []).append(placed)
+                required = _Required(placed, canonical(placed.clause), _number(placed))
+                alike.setdefault(_about(required), []).append(required)
             for group in alike.values():
-                for one, other in combinations(group, 2):
+                for one, other in combinations(group[:MAX_COMPARED], 2):
                     reason = _exclude(one, other)
                     if reason:
-                        yield Contradiction(other.path, one.path, reason)
+                        yield Contradiction(other.placed.path, one.placed.path, reason)
             for inner, place in _alternatives(condition, path):
                 yield from contradictions(inner, place)
         case AnyOf(of) | NoneOf(of):
@@ -131,25 +143,25 @@ def _alternatives(condition: AllOf, path: str) -> Iterator[tuple[Condition, str]
             yield inner, place
 
 
-def _about(clause: Leaf) -> object:
+def _about(required: _Required) -> object:
     """Return what a clause is about. Only clauses about the same are compared."""
-    match clause:
+    match required.placed.clause:
         case EventClause(event) | AbsentClause(event):
             return "event", event
         case ValueClause(subject, name):
             return subject, name
-    return canonical(clause)
+    return required.content
 
 
-def _exclude(one: Placed, other: Placed) -> str:
+def _exclude(one: _Required, other: _Required) -> str:
     """Return why two clauses exclude each other; an empty text if they do not, as far as this can be seen."""
-    if one.holds != other.holds and canonical(one.clause) == canonical(other.clause):
+    if one.placed.holds != other.placed.holds and one.content == other.content:
         return "one requires what the other excludes"
-    first, second = _number(one), _number(other)
-    if first is not None and second is not None:
-        return _numbers_exclude(first, second) or _numbers_exclude(second, first)
-    if one.holds and other.holds and isinstance(one.clause, ValueClause) and isinstance(other.clause, ValueClause):
-        return _values_exclude(one.clause, other.clause)
+    if one.number is not None and other.number is not None:
+        return _numbers_exclude(one.number, other.number) or _numbers_exclude(other.number, one.number)
+    first, second = one.placed.clause, other.placed.clause
+    if one.placed.holds and other.placed.holds and isinstance(first, ValueClause) and isinstance(second, ValueClause):
+        return _values_exclude(first, second)
     return ""
 
 

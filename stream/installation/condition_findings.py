@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import get_args
 
-from models.conditions.checking import ConditionFinding, check, check_condition, check_event
+from models.conditions.checking import ConditionChecker, ConditionFinding
 from models.conditions.clauses import Condition
 from models.conditions.costs import cost_of_all
 from models.conditions.knowledge import FIELDS, Knowledge
@@ -53,17 +53,17 @@ def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -
     """
     if configuration.segments:
         yield _summary(configuration)
-    for found in check(configuration.segments, knowledge):
+    checker = ConditionChecker([segment.name for segment in configuration.segments], knowledge)
+    for found in checker.segments(configuration.segments):
         yield _placed("segments", found, given)
-    names = [segment.name for segment in configuration.segments]
     for path, condition in _moves(configuration, given):
-        for found in check_condition(condition, names, knowledge, path):
+        for found in checker.condition(condition, path):
             yield _placed("lifecycle", found, given)
     for i, rule in enumerate(configuration.rules):
         if rule.when.kind != "event":
             continue
         path = f"rules[{i}].when"
-        for found in check_event(rule.when.name, rule.when.conditions, knowledge, path, f"{path}.event"):
+        for found in checker.event(rule.when.name, rule.when.conditions, path, f"{path}.event"):
             yield _placed("rules", found, given)
         if rule.when.name in get_args(EventType) and rule.when.name != "custom":
             for name in rule.when.where:

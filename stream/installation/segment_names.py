@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -13,6 +14,8 @@ from stream.cluster.connection import Connection
 from stream.log.versions import newest_use, read_uses
 
 SEGMENTS = "segments"
+MAX_NAMES = 100
+"""Maximum number of segments by rule that a note lists."""
 
 
 def notes(configuration: Configuration, known: Collection[str] | None) -> Iterator[str]:
@@ -33,14 +36,18 @@ def notes(configuration: Configuration, known: Collection[str] | None) -> Iterat
     waiting = [rule for rule in configuration.rules if rule.when.kind == "entered_segment"]
     if not waiting:
         return
-    by_rule = [segment.name for segment in configuration.segments]
+    by_rule = dict.fromkeys(segment.name for segment in configuration.segments)
     for rule in waiting:
         name = rule.when.name
         begins = f"rule {rule.name} waits for the segment {name!r}"
         if name in by_rule:
             continue
         if not may_be_learned(name):
-            possible = [*by_rule, *(known or ()), *(n for n in LEARNED_NAMES if n not in (known or ()))]
+            possible = [
+                *islice(by_rule, MAX_NAMES),
+                *(known or ()),
+                *(n for n in LEARNED_NAMES if n not in (known or ())),
+            ]
             hint = did_you_mean(name, possible)
             yield f"{begins}, but no segment ever has this name{hint}; names: {', '.join(possible)}"
         elif known is not None and name not in known:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from models.conditions import evaluator, schema, sums
-from models.conditions.checking import check
+from models.conditions.checking import ConditionChecker
 from models.conditions.clauses import EventClause, MeasureKind
 from models.conditions.knowledge import Knowledge
 from models.conditions.parsing import parse_condition
@@ -60,7 +60,8 @@ def test_every_example_is_valid_and_keeps_its_meaning_in_the_canonical_form(bloc
 def test_the_first_examples_have_no_mistakes_and_the_rule_waits_for_one_of_them() -> None:
     segments, rule = configured(BLOCKS[0]).segments, configured(BLOCKS[1]).rules[0]
 
-    assert check(segments, Knowledge(scores=("churn", *SCORES))) == []
+    checker = ConditionChecker([segment.name for segment in segments], Knowledge(scores=("churn", *SCORES)))
+    assert list(checker.segments(segments)) == []
     assert rule.when.name in {segment.name for segment in segments}
 
 

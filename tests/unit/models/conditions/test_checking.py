@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from models.conditions.checking import ConditionFinding, Problem, check
+from models.conditions.checking import MAX_CONTRADICTIONS, MAX_HINTS, ConditionChecker, ConditionFinding, Problem
+from models.conditions.clauses import SegmentRule
 from models.conditions.knowledge import Knowledge, Sightings
 from models.conditions.parsing import parse_segments
 from models.events import Event
@@ -56,6 +57,10 @@ KNOWN = Knowledge(
 def found(when: dict[str, Any], knowledge: Knowledge = KNOWN) -> list[ConditionFinding]:
     others = [{"name": "staff", "when": {"bucket": "x", "below": "1%"}}]
     return check(parse_segments([*others, {"name": "s", "when": when}]), knowledge)
+
+
+def check(segments: tuple[SegmentRule, ...], knowledge: Knowledge) -> list[ConditionFinding]:
+    return list(ConditionChecker([segment.name for segment in segments], knowledge).segments(segments))
 
 
 @pytest.mark.parametrize(
@@ -249,3 +254,17 @@ def test_random_conditions_are_checked_without_an_error() -> None:
         for finding in check(case.rules, KNOWN):
             assert finding.says
             assert finding.path.startswith("segments[")
+
+
+def test_a_file_with_very_many_mistakes_gives_a_limited_number_of_contradictions_and_hints() -> None:
+    clauses = [{"event": "click", "times": {"exactly": i % 1000}, "within": "7d"} for i in range(3_000)]
+    unknown = [{"segment": f"unknown {i}"} for i in range(3_000)]
+    segments = parse_segments([{"name": "a", "when": {"all": clauses}}, {"name": "b", "when": {"any": unknown}}])
+
+    findings = check(segments, KNOWN)
+
+    contradictions = [finding for finding in findings if finding.problem == "contradiction"]
+    assert len(contradictions) == MAX_CONTRADICTIONS
+    hints = [finding for finding in findings if "did you mean" in finding.says]
+    assert len(hints) <= MAX_HINTS
+    assert len([finding for finding in findings if finding.problem == "unknown_segment"]) == 3_000

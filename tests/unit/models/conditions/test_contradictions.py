@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.conditions.clauses import SegmentClause
-from models.conditions.contradictions import contradictions
+from models.conditions.contradictions import MAX_COMPARED, contradictions
 from models.conditions.parsing import parse_condition, parse_segments
 from models.conditions.writing import plain
 from tests.support.condition_runs import evaluate, leaves, random_case
@@ -96,6 +96,12 @@ def test_the_places_are_those_of_the_file() -> None:
     when = {"all": [{"segment": "b"}, {"all": [TWICE]}, {"not": {"any": [{"segment": "c"}, CLICK]}}]}
 
     assert pairs(when) == [("when.all[1].all[0]", "when.all[2].not.any[1]")]
+
+
+def test_the_number_of_comparisons_is_limited() -> None:
+    clauses = [{**CLICK, "times": {"exactly": i % 1000}} for i in range(2_000)]
+
+    assert len(pairs({"all": clauses})) == MAX_COMPARED * (MAX_COMPARED - 1) // 2
 
 
 def test_no_user_ever_meets_a_contradiction() -> None:
