@@ -15,7 +15,7 @@ _COLOURS = (
 )
 
 
-class Flow(NamedTuple):
+class StageFlow(NamedTuple):
     """A flow of users.
 
     Attributes
@@ -31,7 +31,7 @@ class Flow(NamedTuple):
     users: int
 
 
-def draw_flows(title: str, stages: Sequence[str], flows: Sequence[Flow], members: Mapping[str, int]) -> str:
+def draw_flows(title: str, stages: Sequence[str], flows: Sequence[StageFlow], members: Mapping[str, int]) -> str:
     """Draw flows as bands whose height is the number of users.
 
     Parameters
@@ -47,7 +47,8 @@ def draw_flows(title: str, stages: Sequence[str], flows: Sequence[Flow], members
 
     Examples
     --------
-    >>> drawn = draw_flows("Moves", ["new", "loyal"], [Flow("", "new", 3), Flow("new", "loyal", 1)], {"new": 2})
+    >>> flows = [StageFlow("", "new", 3), StageFlow("new", "loyal", 1)]
+    >>> drawn = draw_flows("Moves", ["new", "loyal"], flows, {"new": 2})
     >>> drawn.count("<path"), "new → loyal: 1" in drawn
     (2, True)
     """
@@ -100,7 +101,7 @@ def _head(title: str) -> str:
     )
 
 
-def _band(flow: Flow, begin: float, end: float, height: float, colour: str) -> str:
+def _band(flow: StageFlow, begin: float, end: float, height: float, colour: str) -> str:
     middle = (_LEFT + _RIGHT) / 2
     name = escape(f"{flow.origin or 'new users'} → {flow.target}: {flow.users:,}")
     return (

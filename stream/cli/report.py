@@ -11,7 +11,7 @@ import typer
 
 from models.fold.moments import moment
 from models.units import DAY
-from stream.cli.flow_chart import Flow, draw_flows
+from stream.cli.flow_chart import StageFlow, draw_flows
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
 from stream.installation.recognition import opened
 from stream.lookup.identity import identity_of
@@ -67,7 +67,7 @@ def lifecycle(
         print_line(f"the chart is in {svg}")
 
 
-def moved(found: StageCounters, days: int) -> tuple[list[Flow], int]:
+def moved(found: StageCounters, days: int) -> tuple[list[StageFlow], int]:
     """Return the moves of the last days, in the sequence of the stages, and the number of silent ones."""
     first, flows, silent = found.now // DAY - days + 1, Counter[str](), 0
     for day in found.stages.days:
@@ -76,11 +76,11 @@ def moved(found: StageCounters, days: int) -> tuple[list[Flow], int]:
             silent += sum(day.adopted.values())
     order = {name: number for number, name in enumerate(["", *found.names])}
     pairs = [(name.partition(">"), users) for name, users in flows.items()]
-    known = [Flow(origin, to, users) for (origin, _, to), users in pairs if {origin, to} <= order.keys()]
+    known = [StageFlow(origin, to, users) for (origin, _, to), users in pairs if {origin, to} <= order.keys()]
     return sorted(known, key=lambda flow: (order[flow.origin], order[flow.target])), silent
 
 
-def _described(found: StageCounters, days: int, flows: list[Flow], silent: int) -> dict[str, Any]:
+def _described(found: StageCounters, days: int, flows: list[StageFlow], silent: int) -> dict[str, Any]:
     return {
         "as_of": moment(found.now),
         "days": days,

@@ -171,6 +171,7 @@ class History:
         listener: HistoryListener,
     ) -> None:
         self._connection = connection
+        self._segments = segments
         self._clauses = clauses
         self._horizon = horizon
         self._listener = listener
@@ -188,7 +189,10 @@ class History:
 
     def members(self) -> Mapping[str, int]:
         """Return the number of members of each segment at the places that are folded."""
-        return sum((part.members() for part in self._parts), Counter())
+        found = Counter({segment.name: 0 for segment in self._segments})
+        for part in self._parts:
+            found.update(part.members())
+        return found
 
     async def fold(self) -> None:
         """Fold every partition from its beginning to its end.
@@ -201,9 +205,9 @@ class History:
         begins, ends = await self._bounds()
         self._covered_from = max((begin.at + self._horizon for begin in begins if begin.offset), default=0)
         self._listener.planned(sum(ends) - sum(begin.offset for begin in begins))
-        for part, begin, end in zip(self._parts, begins, ends, strict=True):
+        for part, begin in zip(self._parts, begins, strict=True):
             part.position = begin.offset
-            await self._fold_to(part, end)
+            await self._catch_up(part)
 
     async def bring(self, log: EventLog) -> int:
         """Write the history into the log, and return the number of records that carry a user's memory.
@@ -222,7 +226,7 @@ class History:
         return written
 
     async def _bring_one(self, part: PartitionHistory, log: EventLog) -> int:
-        await self._fold_to(part, await self._end(part))
+        await self._catch_up(part)
         waiting, written = part.users(), 0
         while waiting or not part.is_taken:
             records = part.records_of(waiting[:MAX_USERS_PER_WRITE])
@@ -231,17 +235,17 @@ class History:
                 await log.write_at(records)
                 written += len(records)
             if records or not waiting:
-                waiting += await self._fold_to(part, await self._end(part))
+                waiting += await self._catch_up(part)
         complete = HistoryComplete(tuple(sorted(self._clauses)), self._covered_from)
         await log.write_at([(part.partition, *encode_control(complete))])
         return written
 
-    async def _fold_to(self, part: PartitionHistory, end: int) -> list[bytes]:
+    async def _catch_up(self, part: PartitionHistory) -> list[bytes]:
+        """Fold a partition to its end, and return the keys of the users whose memory was not taken."""
         again: list[bytes] = []
-        if part.position < end:
-            async for records in read_log(self._connection, part.partition, part.position, end):
-                again += part.fold(records)
-                self._listener.folded(part.partition, part.position, part.now)
+        async for records in read_log(self._connection, part.partition, part.position):
+            again += part.fold(records)
+            self._listener.folded(part.partition, part.position, part.now)
         return again
 
     async def _bounds(self) -> tuple[list[Begin], list[int]]:
@@ -255,8 +259,3 @@ class History:
                     at = first[place][0].timestamp
                 begins.append(Begin(starts[place], at))
         return begins, [ends[place] for place in self._places]
-
-    async def _end(self, part: PartitionHistory) -> int:
-        place = self._places[part.partition]
-        async with TopicReader(self._connection, [place], OPTIONS) as reader:
-            return (await reader.ends())[place]

@@ -58,8 +58,12 @@ async def require_beginning(connection: Connection, partitions: int) -> None:
         raise BeginningGone(connection.topic(EVENTS), gone)
 
 
-async def read_log(connection: Connection, partition: int, begin: int, end: int) -> AsyncIterator[Sequence[Record]]:
+async def read_log(
+    connection: Connection, partition: int, begin: int, end: int | None = None
+) -> AsyncIterator[Sequence[Record]]:
     """Yield the records of one partition of ``events`` with offsets from ``begin`` and below ``end``.
+
+    Without ``end``, all records are read that the partition contains now.
 
     Raises
     ------
@@ -79,7 +83,7 @@ async def read_log(connection: Connection, partition: int, begin: int, end: int)
                     if start > position:
                         raise BeginningGone(place.topic, {partition: start})
                 position = records[-1].offset + 1
-                wanted = [record for record in records if record.offset < end]
+                wanted = records if end is None else [record for record in records if record.offset < end]
                 if wanted:
                     yield wanted
 

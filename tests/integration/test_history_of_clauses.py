@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.batch import Batch, Restored
+from models.conditions.program import event_clauses
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
 from models.fold.members import key_of, read_members
@@ -20,6 +21,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.installation.applying import apply_with_history, new_clauses, publish_in_use
 from stream.log.event_log import EventLog
+from stream.rebuild.history import History
 from stream.rebuild.reading import read_log
 from stream.settings import loading
 from tests.support.brokers import Cluster
@@ -77,7 +79,7 @@ def memberships(state: Restored) -> dict[str, tuple[int, ...]]:
     }
 
 
-async def watched(connection: Connection, partition: int, end: int) -> Restored:
+async def watched(connection: Connection, partition: int, end: int | None = None) -> Restored:
     """Fold a partition with the segments from its beginning."""
     state = Restored(partition=partition)
     fold = PartitionFold(state, watched=wanted().segments)
@@ -135,3 +137,22 @@ async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_be
             counted, reference = read_members(owner.state.records.get(key)), read_members(expected.records.get(key))
             assert counted.number == reference.number
     assert await new_clauses(connection, wanted()) == frozenset()
+
+
+async def test_the_members_are_counted_up_to_the_end_of_the_log_before_anything_is_applied(cluster: Cluster) -> None:
+    connection, segments = cluster.connection, wanted().segments
+    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.ensure_clock("wall")
+        await log.append(Shoppers(5).events(600))
+    history = History(connection, PARTITIONS, segments, event_clauses(segments), 0, _Watch())
+
+    await history.fold()
+
+    found = [await watched(connection, partition) for partition in range(PARTITIONS)]
+    expected = {
+        segment.name: sum(read_members(state.records.get(key_of(segment.name))).number for state in found)
+        for segment in segments
+    }
+    assert history.members() == expected
+    assert expected["clickers"] > 0 == expected["silent"]

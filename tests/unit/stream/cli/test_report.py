@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from models.fold.stages import StageCount, StagesInUse
 from models.units import DAY
-from stream.cli.flow_chart import HEIGHT, Flow, draw_flows
+from stream.cli.flow_chart import HEIGHT, StageFlow, draw_flows
 from stream.cli.report import moved
 from stream.lookup.segments import StageCounters
 
@@ -24,8 +24,8 @@ def counted(*moves: tuple[int, str, str, bool]) -> StageCounters:
 def test_the_moves_of_the_last_days_have_the_sequence_of_the_stages() -> None:
     found = counted((20, "new", "loyal", False), (20, "", "visitor", False), (19, "new", "loyal", False))
 
-    assert moved(found, 1) == ([Flow("", "visitor", 1), Flow("new", "loyal", 1)], 0)
-    assert moved(found, 2) == ([Flow("", "visitor", 1), Flow("new", "loyal", 2)], 0)
+    assert moved(found, 1) == ([StageFlow("", "visitor", 1), StageFlow("new", "loyal", 1)], 0)
+    assert moved(found, 2) == ([StageFlow("", "visitor", 1), StageFlow("new", "loyal", 2)], 0)
 
 
 def test_older_moves_and_silent_ones_are_no_flows() -> None:
@@ -39,7 +39,12 @@ def test_a_move_of_a_stage_that_no_longer_exists_is_left_out() -> None:
 
 
 def test_the_chart_is_well_formed_and_stays_within_its_size() -> None:
-    flows = [Flow("", "visitor", 900), Flow("visitor", "new", 120), Flow("new", "loyal", 7), Flow("loyal", "new", 1)]
+    flows = [
+        StageFlow("", "visitor", 900),
+        StageFlow("visitor", "new", 120),
+        StageFlow("new", "loyal", 7),
+        StageFlow("loyal", "new", 1),
+    ]
 
     drawn = draw_flows("Moves <of> a & b", NAMES, flows, {"visitor": 780, "new": 114})
 
