@@ -17,7 +17,7 @@ from models.errors import PerennialError
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.log import EVENTS, Tick, encode_control
-from models.profile.codec import header
+from models.profile.codec import header, unpack
 from stream.cluster.connection import Connection, transactional_id
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
@@ -186,13 +186,19 @@ class Shadow:
         lane
             State of the running lane. It may be between two slices of the timers that the next record has made due.
             Then its clock has moved, and the timers of some users have fired. Those of other users have not, and the
-            record will be read again.
+            record will be read again. Of a user with several timers, some may have fired; the first one already brings
+            the facts to the clock.
         """
         now = read_memo(lane).now
         if now > self._fold.now:
             self._fire(now)
         waiting = (key for key in self._before if key in lane.records and header(lane.records[key])[1] <= now)
-        return {**self._state.records, **{key: self._before[key] for key in waiting}}
+        before = {key: self._before[key] for key in waiting if not self._has_fired(key, lane.records[key])}
+        return {**self._state.records, **before}
+
+    def _has_fired(self, key: bytes, packed: bytes) -> bool:
+        """Return whether a user of a lane has the facts that follow after the timers."""
+        return unpack(packed).facts == unpack(self._state.records[key]).facts
 
     def done(self) -> Output:
         """Return the record that says that the facts are in use; it is committed together with the facts."""
