@@ -1,4 +1,4 @@
-"""What is known of the events and users of a log, to find mistakes in conditions.
+"""Collect what is known of the events and users of a log, to find mistakes in conditions.
 
 Nothing here decides about a user. What the log has not shown may still come, so a missing name is only a hint.
 """

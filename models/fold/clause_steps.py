@@ -13,6 +13,7 @@ from models.conditions.clauses import BucketClause, ValueClause
 from models.conditions.joining import Joining, PersonSide, join_clauses
 from models.conditions.leaf import Person
 from models.conditions.periods import NEVER
+from models.conditions.program import ValueName
 from models.conditions.recording import TruthRecord
 from models.conditions.steps import Change, ClauseStep, ValueChange
 from models.events import Event
@@ -73,7 +74,7 @@ def observe(
         The user's consent before the event; ``None`` if no clause reads consent.
     """
     user, facts = step.user, step.user.facts
-    changed = [] if event.traits is None else [("trait", name) for name in conditions.traits_read(event.traits)]
+    changed: list[ValueName] = [("trait", name) for name in conditions.traits_read(event.traits or ())]
     if consent is not None and facts.consent is not consent:
         changed += [("consent", f"marketing@{channel}") for channel in sorted({*consent, *facts.consent})]
     if facts.known_since and not changed and event.traits is None and not _reads(conditions, event):
@@ -95,7 +96,8 @@ def withdraw(piece: Piece, conditions: ConditionsInUse, step: Step, channels: It
     """Apply the fact that consent was withdrawn by an event that is not folded as a whole."""
     if conditions.reads_consent:
         user = step.user
-        person, changed = _person(piece, conditions, user), [("consent", f"marketing@{one}") for one in channels]
+        person = _person(piece, conditions, user)
+        changed: list[ValueName] = [("consent", f"marketing@{one}") for one in channels]
         found = conditions.evaluator.revalue(user.open_conditions(), _changes(changed), step.now, person)
         _keep(step, found)
 
@@ -182,8 +184,8 @@ def _person(piece: Piece, conditions: ConditionsInUse, user: LiveUser) -> Person
     return person
 
 
-def _changes(names: list[tuple[str, str]]) -> list[ValueChange]:
-    return [ValueChange(subject, name) for subject, name in names]  # type: ignore[arg-type]  # subjects by name
+def _changes(names: list[ValueName]) -> list[ValueChange]:
+    return [ValueChange(*name) for name in names]
 
 
 def _joined(one: ClauseStep | None, other: ClauseStep | None) -> ClauseStep | None:

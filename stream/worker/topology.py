@@ -36,7 +36,7 @@ LEARN_EVERY_S = 0.5
 """Time between two batches of a learner, seconds: each commit writes the learner's whole state."""
 
 COUNT_EVERY_S = 3.0
-"""The same for the learner of the population, whose state is larger: up to 200 KB for a shop with one currency."""
+"""Time between two batches of the learner of the population, seconds. Its state has up to 200 KB for one currency."""
 
 DELIVER_EVERY_S = 0.05
 """Time between two batches of messages to deliver, seconds: each batch costs two commits."""

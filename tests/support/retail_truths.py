@@ -1,4 +1,4 @@
-"""Who is in which segment of Online Retail, computed with pandas from the file itself.
+"""Compute with pandas, from the file itself, which users of Online Retail are in which segment.
 
 It shares no code with the evaluator of conditions, nor with the reader of the file: only the names of the segments are
 the same. Every function computes the members at one instant from all rows up to then.

@@ -1,4 +1,4 @@
-"""Who is in which segment of trivago's visitors, and how often they entered it: counted from the file itself.
+"""Count from the file itself which visitors of trivago are in which segment, and how often they entered it.
 
 Nothing is shared with the evaluator of conditions or with the reader of events. Each rule is a function that looks at
 all actions of one visitor up to an instant. It is called at every instant at which its answer can change.
