@@ -33,6 +33,12 @@ ADOPT = "adopt"
 """Name of the partition's timer at which a user without a step comes to new conditions."""
 
 
+def instant_of(step: Step) -> int:
+    """Return the time at which a step decides: the due time of a timer of this module, otherwise the clock."""
+    timer = step.timer
+    return timer.due if timer is not None and timer.name in (CLAUSES, ADOPT) else step.now
+
+
 def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     """Bring the user of a step to the conditions in use, before the step changes anything."""
     user, facts, event = step.user, step.user.facts, step.event
@@ -40,17 +46,18 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
         _person(piece, conditions, user)  # has the time zone before the event, which may change it
     if facts.conditions == conditions.generation:
         return
+    now = instant_of(step)
     step.is_unstaged = facts.conditions < conditions.staged_from
     facts.conditions, user.has_changed = conditions.generation, True
     if conditions.machine is not None and step.is_unstaged:
-        piece.stages.append(StageCount("", conditions.machine.initial, step.now, is_silent=bool(facts.events)))
+        piece.stages.append(StageCount("", conditions.machine.initial, now, is_silent=bool(facts.events)))
     if not facts.events:  # the user is new, so there is nothing to bring
         return
-    facts.known_since = facts.known_since or facts.first_seen or step.now
+    facts.known_since = facts.known_since or facts.first_seen or now
     person = _person(piece, conditions, user)
-    step.adoption = conditions.evaluator.adopt(user.open_conditions(), step.now, person, has_scores=False)
+    step.adoption = conditions.evaluator.adopt(user.open_conditions(), now, person, has_scores=False)
     step.user.has_steps = True
-    _set_timer(conditions, user, step.now, person)
+    _set_timer(conditions, user, now, person)
 
 
 def give_up(conditions: ConditionsInUse | None, user: LiveUser) -> None:

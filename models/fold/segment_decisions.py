@@ -17,7 +17,7 @@ from models.conditions.recording import RecordedView, TruthRecord
 from models.conditions.steps import ClauseStep, Move, ValueChange
 from models.conditions.user_state import UserConditions
 from models.conditions.writing import canonical
-from models.fold.clause_steps import CLAUSES
+from models.fold.clause_steps import CLAUSES, instant_of
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.decision_timers import DecisionTimers
 from models.fold.live_user import WAITS, LiveUser
@@ -96,14 +96,14 @@ class SegmentDecisions:
     def adopt(self, step: Step) -> None:
         """Decide all segments silently, because the user comes to new conditions before the step."""
         assert step.adoption is not None
-        user = step.user
+        user, at = step.user, instant_of(step)
         if self._conditions.reads_learned and not user.ledger.segment_since and user.ledger.segment is not None:
-            user.ledger.segment_since = step.now
+            user.ledger.segment_since = at
         person, found = self._person(step, step.number - 1), step.adoption
         changes = [ValueChange(*name) for name in self._conditions.decided_names]
         if changes:
-            self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
-        view = self._view(step, step.now, step.number - 1, person)
+            self._evaluator.revalue(user.open_conditions(), changes, at, person)
+        view = self._view(step, at, step.number - 1, person)
         if self._stages is not None:
             self._stages.adopt(step, found, view)
         for move in self._decide(step, found, view):
@@ -111,7 +111,7 @@ class SegmentDecisions:
 
     def decide(self, step: Step) -> list[Signal]:
         """Decide the segments that a step may have changed, and return the signals."""
-        user, at = step.user, self._time_of(step)
+        user, at = step.user, instant_of(step)
         found, person = step.clauses or ClauseStep(), self._person(step, step.number)
         if step.has_crossed:
             self._follow_scores(step, found, person)
@@ -177,10 +177,6 @@ class SegmentDecisions:
         if self._program.waits:
             self._timers.set(user, WAITS, self._evaluator.next_wait_due(conditions, at, person), step.number)
         return moves
-
-    def _time_of(self, step: Step) -> int:
-        """Return the time at which a step decides: of the timer of the clauses, or the partition's clock."""
-        return step.timer.due if step.timer is not None and step.timer.name == CLAUSES else step.now
 
     def _person(self, step: Step, number: int) -> Person:
         """Return what clauses read of the user after the step of a number."""

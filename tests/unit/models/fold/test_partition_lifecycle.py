@@ -179,7 +179,7 @@ def test_new_gaps_are_adopted_silently_and_keep_what_is_known() -> None:
     state, outputs = fold(*begin, gaps_version(2, 10.0), tick(31 * DAY))
 
     assert moves(outputs) == [(0, "visitor", "activated")]
-    assert stage(state) == Stage("dormant", START + 31 * DAY)
+    assert stage(state) == Stage("dormant", START + 30 * DAY + 1)  # when the user came to the new gaps
     assert counts(state).users == {"dormant": 1}
     _, outputs = fold(*begin, gaps_version(2, 10.0), tick(31 * DAY), tick(60 * DAY))
     assert [target for _, _, target in moves(outputs)] == ["activated", "churned"]

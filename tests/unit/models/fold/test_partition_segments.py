@@ -190,6 +190,15 @@ def test_users_who_were_there_before_become_members_silently_and_late_ones_by_a_
     assert (counted.number, [day.adopted for day in counted.days], len(counted.newest)) == (20, [20], 20)
 
 
+def test_a_user_comes_to_new_segments_at_the_due_time_although_the_clock_jumps() -> None:
+    records = log(tick(0), view("u1", 0), tick(HOUR), configuration(1, SILENT), tick(9 * DAY))
+
+    state, outputs = fold(records)
+
+    assert moves(outputs) == [(HOUR + 2 * DAY, "u1", "silent", "entered")]
+    assert read_members(state.records[key_of("silent")]).days[0].day == (START + HOUR + 2 * DAY) // DAY
+
+
 def test_a_new_absence_matches_no_one_by_mistake_before_it_has_seen_enough() -> None:
     users = [view(f"u{n}", 0) for n in range(10)]
     records = log(tick(0), *users, tick(10 * DAY), configuration(1, SILENT), tick(11 * DAY), tick(12 * DAY - 1))
