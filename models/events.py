@@ -133,6 +133,8 @@ class MergeRecord(msgspec.Struct, tag_field="is", tag="merge", frozen=True, omit
         For ``merged``: the anonymous profile, packed (:mod:`models.profile.codec`).
     reminded
         Names of the rules that have sent a message since the last change of the cart, or whose message waits.
+    notice
+        Offset of the notice that it answers, in the partition of the anonymous id.
     """
 
     outcome: MergeOutcome
@@ -141,6 +143,7 @@ class MergeRecord(msgspec.Struct, tag_field="is", tag="merge", frozen=True, omit
     number: int = 0
     payload: bytes = b""
     reminded: tuple[str, ...] = ()
+    notice: int = -1
 
 
 class Forwarding(msgspec.Struct, tag_field="is", tag="forwarding", frozen=True, omit_defaults=True, gc=False):

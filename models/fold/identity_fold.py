@@ -138,7 +138,7 @@ class IdentityFold:
         if isinstance(said, MergeRecord):
             self._merge(user, event, said)
         elif linking.is_nameless(user.name):
-            self._answer(user, event, said)
+            self._answer(record.offset, user, event, said)
         else:
             self._note_conflict(user, event, said)  # an alias has named one known user as the previous id of another
         self._piece.has_success = True
@@ -151,8 +151,8 @@ class IdentityFold:
             self._outputs.count("identity_records", "known_to_known")
             user.has_changed = True
 
-    def _answer(self, user: LiveUser, event: Event, notice: LoginNotice) -> None:
-        """Answer a notice in the profile of an anonymous id."""
+    def _answer(self, offset: int, user: LiveUser, event: Event, notice: LoginNotice) -> None:
+        """Answer the notice at an offset in the profile of an anonymous id."""
         facts, owner = user.facts, _identity_of(user).owner
         outcome: MergeOutcome = "empty"
         if not linking.is_newer(notice, owner):
@@ -166,15 +166,15 @@ class IdentityFold:
             _identity_of(user).owner = IdentityOwner(notice.known, notice.login_at, notice.login, merge, number)
             if owner is None and facts.events:
                 user.has_changed = True
-                self._hand_over(user, event, notice)
+                self._hand_over(offset, user, event, notice)
                 return
         user.has_changed = True
         if notice.awaits or (owner is not None and owner.user != notice.known):
             number = 0 if owner is None else owner.number
-            record = MergeRecord(outcome, notice.login, notice.login_at, number)
+            record = MergeRecord(outcome, notice.login, notice.login_at, number, notice=offset)
             self._outputs.add_record(_output(linking.answer(user.name, event, notice, record)))
 
-    def _hand_over(self, user: LiveUser, event: Event, notice: LoginNotice) -> None:
+    def _hand_over(self, offset: int, user: LiveUser, event: Event, notice: LoginNotice) -> None:
         """Write everything that the profile knows into a merge record, and keep only the ids within the horizon."""
         piece, ledger = self._piece, user.ledger
         work = piece.begin(user, event)
@@ -204,9 +204,9 @@ class IdentityFold:
             visitor = ledgers.taken_out(ledger)
             visitor.timers = carts
             reminded = {rule for rule, at in visitor.fired.items() if at >= taken.cart_at}
-            reminded |= {pending.rule for pending in visitor.pending}
+            rules = tuple(sorted(reminded | {pending.rule for pending in visitor.pending}))
             payload = pack_payload(taken, visitor, schema)
-            record = MergeRecord("merged", notice.login, notice.login_at, 0, payload, tuple(sorted(reminded)))
+            record = MergeRecord("merged", notice.login, notice.login_at, 0, payload, rules, offset)
             effects.forwarded.append(_output(linking.answer(user.name, event, notice, record)))
             effects.has_moved_pending = True
 
