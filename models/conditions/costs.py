@@ -14,7 +14,6 @@ from models.conditions.clauses import (
     Leaf,
     NoneOf,
     SegmentClause,
-    SegmentRule,
     SequenceClause,
     ValueClause,
 )
@@ -94,13 +93,13 @@ def leaves_of(condition: Condition) -> list[Leaf]:
     return [condition]
 
 
-class SegmentsCost(NamedTuple):
-    """The memory of one user in all segments.
+class ConditionsCost(NamedTuple):
+    """The memory of one user in several conditions.
 
     Attributes
     ----------
     clauses
-        Number of different clauses, without memberships; the same clause in several segments is remembered once.
+        Number of different clauses, without memberships; the same clause in several conditions is remembered once.
     bounded
         Maximum size of the clauses that remember a fixed number of events, bytes.
     growing
@@ -115,13 +114,13 @@ class SegmentsCost(NamedTuple):
     each: int
 
 
-def cost_of_all(segments: Iterable[SegmentRule]) -> SegmentsCost:
-    """Return how much all segments remember of one user."""
-    leaves = [leaf for segment in segments for leaf in leaves_of(segment.when) if not isinstance(leaf, SegmentClause)]
+def cost_of_all(conditions: Iterable[Condition]) -> ConditionsCost:
+    """Return how much several conditions remember of one user."""
+    leaves = [leaf for one in conditions for leaf in leaves_of(one) if not isinstance(leaf, SegmentClause)]
     clauses = {canonical(leaf): leaf for leaf in leaves}
     costs = [(cost_of(leaf), _grows(leaf)) for leaf in clauses.values()]
     growing = [cost for cost, grows in costs if grows]
-    return SegmentsCost(
+    return ConditionsCost(
         len(clauses),
         sum(cost.most for cost, grows in costs if not grows),
         len(growing),

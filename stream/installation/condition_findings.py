@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
 from models.conditions.checking import ConditionChecker, ConditionFinding
-from models.conditions.clauses import Condition
+from models.conditions.clauses import Condition, SegmentRule
 from models.conditions.costs import cost_of_all
 from models.conditions.knowledge import FIELDS, Knowledge
 from models.conditions.parsing import parse_condition
@@ -17,6 +17,7 @@ from models.events import EventType
 from models.fold.rfm import SCORES
 from models.fold.user_values import churn_names
 from models.levels import NEWEST
+from models.lifecycle.definition import Lifecycle
 from models.log import EVENTS
 from models.wire import withdrawals
 from models.wire.segment import READ_AS
@@ -52,7 +53,9 @@ def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -
         The settings file, for the lines of findings.
     """
     if configuration.segments:
-        yield _summary(configuration)
+        yield _segments_summary(configuration.segments)
+    if configuration.lifecycle is not None:
+        yield _lifecycle_summary(configuration.lifecycle)
     checker = ConditionChecker([segment.name for segment in configuration.segments], knowledge)
     for found in checker.segments(configuration.segments):
         yield _placed("segments", found, given)
@@ -85,14 +88,24 @@ def _moves(configuration: Configuration, given: Given) -> Iterator[tuple[str, Co
             yield path, parse_condition(move["when"], path)
 
 
-def _summary(configuration: Configuration) -> Finding:
-    cost = cost_of_all(configuration.segments)
-    names = ", ".join(segment.name for segment in configuration.segments)
-    says = f"{counted(len(configuration.segments), 'segment')} ({names}), {counted(cost.clauses, 'clause')}; at most "
-    says += f"{cost.bounded:,} bytes for a user"
+def _segments_summary(segments: Sequence[SegmentRule]) -> Finding:
+    names = ", ".join(segment.name for segment in segments)
+    cost = _cost(segment.when for segment in segments)
+    return Finding("segments", "ok", f"{counted(len(segments), 'segment')} ({names}), {cost}")
+
+
+def _lifecycle_summary(lifecycle: Lifecycle) -> Finding:
+    stages, moves = lifecycle.stages, counted(len(lifecycle.moves), "move")
+    cost = _cost(move.when for move in lifecycle.moves)
+    return Finding("lifecycle", "ok", f"{len(stages)} stages ({', '.join(stages)}), {moves}, {cost}")
+
+
+def _cost(conditions: Iterable[Condition]) -> str:
+    cost = cost_of_all(conditions)
+    says = f"{counted(cost.clauses, 'clause')}; at most {cost.bounded:,} bytes for a user"
     if cost.growing:
         says += f", and {cost.each} bytes for each event in {counted(cost.growing, 'clause')} without such a limit"
-    return Finding("segments", "ok", says)
+    return says
 
 
 def _placed(name: str, found: ConditionFinding, given: Given) -> Finding:
@@ -119,7 +132,8 @@ async def known_of_log(configuration: Configuration, connection: Connection, par
         Kafka does not answer.
     """
     knowledge = replace(known(configuration), learned=await names_in_use(connection))
-    has_conditions = configuration.segments or any(rule.when.conditions for rule in configuration.rules)
+    has_conditions = configuration.segments or configuration.lifecycle is not None
+    has_conditions = has_conditions or any(rule.when.conditions for rule in configuration.rules)
     if not has_conditions or await level_in_use(connection, partitions) > NEWEST:
         return knowledge
     sample = await newest_events(connection, partitions)

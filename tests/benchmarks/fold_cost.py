@@ -1,6 +1,6 @@
 """Comparison of the fold of this checkout with the fold of another one, on the same logs: their cost, or their results.
 
-    python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,month,retail] [--batch 2000] [--runs 5]
+    python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,stages,month,retail] [--batch 2000] [--runs 5]
     python -m tests.benchmarks.fold_cost OTHER --compare results|instructions
 
 OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other

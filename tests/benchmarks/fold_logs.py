@@ -20,6 +20,8 @@ from tests.benchmarks.load_choice import Workload, load_of
 from tests.benchmarks.log import log_of
 from tests.support.paths import ONLINE_RETAIL
 
+STAGES = "\nlifecycle:\n  defaults: purchases\n"
+"""The section ``lifecycle`` of the log ``stages``."""
 _Pairs = Iterator[tuple[bytes, bytes]]
 
 
@@ -31,7 +33,8 @@ def write_log(name: str, events: int, folder: Path) -> Path:
     path = folder / f"{name}-{events}-level-{NEWEST}.msgpack"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        content = msgspec.msgpack.encode(list(log_of(LOGS[name](events))))
+        more = STAGES if name == "stages" else ""
+        content = msgspec.msgpack.encode(list(log_of(LOGS[name](events), more=more)))
         part = path.with_suffix(".part")
         part.write_bytes(content)
         part.rename(path)
@@ -74,7 +77,8 @@ def _retail(events: int) -> _Pairs:
 LOGS: dict[str, Callable[[int], _Pairs]] = {
     "single": _single,
     "visits": _visits,
+    "stages": _visits,
     "month": _month,
     "retail": _retail,
 }
-"""The logs by name: single events, the visits of a shop, the simulator's month, and Online Retail."""
+"""The logs by name: single events, a shop's visits without and with a lifecycle, a simulated month, Online Retail."""

@@ -30,7 +30,7 @@ def test_what_a_user_takes_is_within_the_stated_cost() -> None:
         costs = {key: cost_of(leaf.clause) for key, leaf in program.leaves.items()}
         for key, content in user.state.entries.items():
             assert len(content) <= costs[key].most
-        total = cost_of_all(case.rules)
+        total = cost_of_all(rule.when for rule in case.rules)
         assert total.clauses == len(program.leaves)
         assert total.bounded <= sum(cost.most for cost in costs.values())
 
@@ -40,7 +40,7 @@ def test_a_clause_in_two_segments_is_remembered_once_and_a_sum_grows_with_its_ev
     added = {"event": "A", "sum": "x", "at_least": 3, "within": "7d"}
     segments = parse_segments([{"name": f"s {i}", "when": {"any": [one, other, added]}} for i in range(9)])
 
-    cost = cost_of_all(segments)
+    cost = cost_of_all(segment.when for segment in segments)
 
     assert (cost.clauses, cost.growing, cost.each) == (3, 1, 28)
     (leaf,) = leaves_of(parse_condition(one, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,20 @@ def test_moves_of_the_lifecycle_that_the_file_states_are_checked(tmp_path: Path)
     assert note.endswith("(did you mean recency?); scores: churn, churn@14d, frequency, monetary, recency")
 
 
+def test_the_stages_the_moves_and_their_memory_of_a_user_are_stated(tmp_path: Path) -> None:
+    text = "version: 1\nlifecycle: {moves: [{from: new, to: dormant, when: never}]}\n"
+
+    (summary,) = of("lifecycle", "ok", checked(tmp_path, text))
+
+    assert re.fullmatch(
+        r"9 stages \(visitor, new, .*, won_back\), 19 moves, 11 clauses; at most [0-9,]+ bytes for a user", summary
+    )
+
+
 def test_without_segments_nothing_is_said_about_them(tmp_path: Path) -> None:
-    assert not [finding for finding in checked(tmp_path, "version: 1\n") if finding.name == "segments"]
+    found = checked(tmp_path, "version: 1\n")
+
+    assert not [finding for finding in found if finding.name in ("segments", "lifecycle")]
 
 
 def test_what_the_log_has_shown_is_compared(tmp_path: Path, embedded: Cluster) -> None:

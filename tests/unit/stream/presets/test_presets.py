@@ -23,7 +23,8 @@ def test_a_preset_passes_the_check(preset: str, tmp_path: Path) -> None:
 
     found = list(findings(load(tmp_path / "perennial.yaml", environment={}), offline=True))
 
-    assert [finding.result for finding in found] == ["ok"] * 7
+    assert [finding.result for finding in found] == ["ok"] * 8
+    assert "9 stages" in next(finding.says for finding in found if finding.name == "lifecycle")
 
 
 @both
