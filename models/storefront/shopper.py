@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.events import ANONYMOUS
 from models.storefront.assortment import FACTORS, Product
+from models.storefront.device import Device
 from models.storefront.season import Season
 
 
@@ -128,6 +129,8 @@ class Shopper:
         Product and number of pieces by product id.
     awaiting
         Purchase for which the feedback is still missing.
+    device
+        Browser of a shopper who logs in; ``None`` for a shopper whose events always have the same user id.
     """
 
     user: str
@@ -152,6 +155,12 @@ class Shopper:
     visits: int = 0
     cart: dict[str, tuple[Product, int]] = field(default_factory=dict)
     awaiting: Awaiting | None = None
+    device: Device | None = None
+
+    @property
+    def sender(self) -> str:
+        """User id of the events that the shopper sends at present."""
+        return self.user if self.device is None or self.device.is_logged_in else self.device.visitor
 
 
 def draw_kind(draw: random.Random) -> Kind:

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.events import Event
 from models.storefront.assortment import Assortment
+from models.storefront.device import Device
 from models.storefront.season import Season
 from models.storefront.shopper import (
     KINDS,
@@ -70,6 +71,9 @@ class Storefront:
         Length of the simulation, days.
     start_ms
         Begin of the simulation, milliseconds since the epoch.
+    logins
+        Share of the shoppers with an account who begin as anonymous visitors and log in later, 0 to 1. The events of
+        the other shoppers do not depend on it.
 
     Examples
     --------
@@ -79,7 +83,7 @@ class Storefront:
     ('page_view', True)
     """
 
-    def __init__(self, seed: int, shoppers: int, days: int, start_ms: int) -> None:
+    def __init__(self, seed: int, shoppers: int, days: int, start_ms: int, logins: float = 0.0) -> None:
         self.seed, self.days, self.start, self.now = seed, days, start_ms, start_ms
         self.end = start_ms + days * DAY
         self.assortment = Assortment(seed)
@@ -89,6 +93,7 @@ class Storefront:
         covered = season_days(days)
         self._seasons = {zone: Season(start_ms, covered, offset) for zone, offset in ZONES}
         self.shoppers = self._people(seed, shoppers)
+        self._give_devices(logins)
         self._by_user = {shopper.user: shopper for shopper in self.shoppers}
         self._stories = {s.user: Story(offset=self._offsets[s.zone], visits=[]) for s in self.shoppers}
         # (time, tie-breaker, shopper, plan). A visit is skipped if its plan is not the shopper's newest one, because a
@@ -139,17 +144,17 @@ class Storefront:
         if not opens:
             return
         at = max(self.now, message.at) + int(draw.expovariate(1 / 90.0) * MINUTE) + MINUTE
-        self._push(self._reaction(shopper, "message_opened", message, at))
+        self._push(self._reaction("message_opened", message, at))
         ticket = draw.random()
         if ticket < 0.18:
             at += draw.randrange(5_000, 60_000)
-            self._push(self._reaction(shopper, "message_clicked", message, at))
+            self._push(self._reaction("message_clicked", message, at))
             self._plan(index, max(at + 2_000, self._busy_until[index] + MINUTE))
         elif ticket < 0.21 and message.marketing and shopper.consented:
             shopper.consented = False
             at += draw.randrange(5_000, 60_000)
             event = Event(
-                id=f"{message.id}-unsubscribe", user=shopper.user, type="consent", at=at, origin="simulate",
+                id=f"{message.id}-unsubscribe", user=message.user, type="consent", at=at, origin="simulate",
                 granted=False, channel=message.channel, reason="unsubscribe link", message=message.id,
             )  # fmt: skip
             self._push(event)
@@ -161,6 +166,10 @@ class Storefront:
     def kind_of(self, user: str) -> str:
         """Name the hidden type of a shopper."""
         return self._by_user[user].kind.name
+
+    def person(self, user: str) -> str:
+        """Return the id of the shopper who has an id: of a visitor with an account, the id after the login."""
+        return self._by_user[user].user
 
     def _people(self, seed: int, count: int) -> list[Shopper]:
         draw = random.Random(f"people:{seed}")
@@ -201,6 +210,21 @@ class Storefront:
             )
         return people
 
+    def _give_devices(self, share: float) -> None:
+        """Let some shoppers with an account begin as visitors; no other random number is drawn differently."""
+        draw = random.Random(f"logins:{self.seed}")
+        for number, shopper in enumerate(self.shoppers):
+            if shopper.identified and draw.random() < share:
+                shopper.device = Device(number, random.Random(f"login:{self.seed}:{number}"))
+
+    def _recognize(self, index: int) -> None:
+        """Remember the id under which a shopper is known without a login, because it belongs to the same person."""
+        shopper = self.shoppers[index]
+        if shopper.device is not None and shopper.device.visitor not in self._number:
+            self._number[shopper.device.visitor] = index
+            self._by_user[shopper.device.visitor] = shopper
+            self._stories[shopper.device.visitor] = self._stories[shopper.user]
+
     def _plan(self, index: int, at: int) -> None:
         self._plans[index] += 1
         self._sequence += 1
@@ -213,6 +237,7 @@ class Storefront:
             self._push(event)
         end = events[-1].at
         self._busy_until[index] = end
+        self._recognize(index)
         rate = shopper.rate * shopper.engagement
         self._stories[shopper.user].visits.append(Visited(at, end, rate=rate, leave=shopper.leave))
         shopper.left = shopper.draw.random() < shopper.leave
@@ -229,10 +254,8 @@ class Storefront:
         heapq.heappush(self._ready, (event.at, self._sequence, event))
 
     @staticmethod
-    def _reaction(
-        shopper: Shopper, type_: Literal["message_opened", "message_clicked"], message: ReceivedMessage, at: int
-    ) -> Event:
+    def _reaction(type_: Literal["message_opened", "message_clicked"], message: ReceivedMessage, at: int) -> Event:
         return Event(
-            id=f"{message.id}-{type_}", user=shopper.user, type=type_, at=at, origin="simulate",
+            id=f"{message.id}-{type_}", user=message.user, type=type_, at=at, origin="simulate",
             message=message.id, channel=message.channel,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from models.events import Event, EventType, OrderLine
 from models.storefront.assortment import Assortment, Product
+from models.storefront.device import Device
 from models.storefront.shopper import Awaiting, Shopper
 from models.units import SECOND
 
@@ -76,11 +77,12 @@ class Visit:
             clock += draw.randrange(5 * SECOND, 60 * SECOND)
 
         shopper.visits += 1
-        happen("page_view", name="home")
-        if shopper.identified and not shopper.introduced and draw.random() < 0.8:
-            self._introduce(shopper, happen)
+        device = shopper.device
+        self._arrive(shopper, happen)
         angry = self._opinion(shopper, happen)
         self._browse(shopper, happen)
+        if device is not None and device.logs_in_now(has_cart=bool(shopper.cart)):
+            self._log_in(shopper, device, happen)
         if shopper.cart and draw.random() < shopper.kind.checkout:
             self._order(shopper, happen)
         elif shopper.cart and draw.random() < 0.3:
@@ -98,7 +100,7 @@ class Visit:
         identity = f"{self._prefix}-{shopper.user.rsplit('-', 1)[-1]}-{shopper.events}"
         if not shopper.identified:
             identity = f"{self._prefix}-visitor-{shopper.user.rsplit('-', 1)[-1]}-{shopper.events}"
-        return Event(id=identity, user=shopper.user, type=type_, at=at, origin="simulate", **fields)
+        return Event(id=identity, user=shopper.sender, type=type_, at=at, origin="simulate", **fields)
 
     def order(self, shopper: Shopper, at: int, lines: list[tuple[Product, int]]) -> Event:
         """Make a purchase of these products."""
@@ -122,10 +124,28 @@ class Visit:
             "timezone": shopper.zone,
         }
 
-    def _introduce(self, shopper: Shopper, happen: Any) -> None:
-        shopper.introduced = True
-        happen("identify", traits=self.introduction(shopper))
-        if shopper.draw.random() < 0.7:
+    def _arrive(self, shopper: Shopper, happen: Any) -> None:
+        device = shopper.device
+        if device is None:
+            happen("page_view", name="home")
+            if shopper.identified and not shopper.introduced and shopper.draw.random() < 0.8:
+                self._introduce(shopper, happen)
+            return
+        device.begin_visit()
+        happen("page_view", name="home")
+        # Feedback on an order needs the account, if the shopper has one.
+        if device.logs_in_first(shopper.visits) or (shopper.introduced and shopper.awaiting is not None):
+            self._log_in(shopper, device, happen)
+
+    def _log_in(self, shopper: Shopper, device: Device, happen: Any) -> None:
+        if not device.is_logged_in:
+            device.is_logged_in = True
+            self._introduce(shopper, happen, anonymous=device.visitor)
+
+    def _introduce(self, shopper: Shopper, happen: Any, anonymous: str | None = None) -> None:
+        is_new, shopper.introduced = not shopper.introduced, True
+        happen("identify", traits=self.introduction(shopper), anonymous=anonymous)
+        if is_new and shopper.draw.random() < 0.7:
             shopper.consented = True
             happen("consent", granted=True, reason="newsletter box")
 
@@ -200,7 +220,7 @@ class Visit:
         shopper.cart.clear()
 
     def _change_consent(self, shopper: Shopper, happen: Any, *, angry: bool) -> None:
-        if not shopper.introduced:
+        if not shopper.introduced or (shopper.device is not None and not shopper.device.is_logged_in):
             return
         ticket = shopper.draw.random()
         if shopper.consented and ticket < (0.12 if angry else 0.004):

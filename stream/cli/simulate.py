@@ -31,6 +31,14 @@ def simulate(
         float | None,
         typer.Option(min=0.001, help="Multiple of real time; by default as fast as the events can be folded."),
     ] = None,
+    logins: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the people with an account who begin as anonymous visitors and log in later.",
+        ),
+    ] = 0.0,
     truth: Annotated[
         Path | None, typer.Option(help="Write each shopper's true probabilities, which are in no event, to this file.")
     ] = None,
@@ -52,7 +60,7 @@ def simulate(
     settings = opened(config)
     require_topics(settings.connection(), settings.partitions)
     begin = int(start.replace(tzinfo=UTC).timestamp() * 1000)
-    storefront = Storefront(seed=seed, shoppers=shoppers, days=days, start_ms=begin)
+    storefront = Storefront(seed=seed, shoppers=shoppers, days=days, start_ms=begin, logins=logins)
     with progress_bar("simulate", days) as moved:
         done = run(
             feed(
@@ -68,6 +76,6 @@ def simulate(
         print_json(done._asdict())
         return
     print_line(
-        f"{done.shoppers:,} shoppers, {done.events:,} events, {done.messages:,} messages read, "
+        f"{done.shoppers:,} shoppers, {done.events:,} events, {done.logins:,} logins, {done.messages:,} messages read, "
         f"{done.reactions:,} reactions; {done.seconds:.1f} s, {done.events / done.seconds:,.0f} events/s"
     )

@@ -11,7 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from models.events import ANONYMOUS
 from models.units import DAY
+from stream.demo.logins import LoginExample, LoginFigures
 from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
 
@@ -30,6 +32,10 @@ def _day(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%a %d %b %Y")
 
 
+def _minute(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%d %b %H:%M")
+
+
 def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> RenderableType:
     """Return the screen while the demo runs."""
     done = max(0.0, (tally.now - start) / DAY) if tally.now else 0.0
@@ -45,7 +51,8 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
     counts = _table("", "")
     counts.show_header = False
     counts.add_row("events", f"{tally.events:,}")
-    counts.add_row("shoppers", f"{len(tally.users):,}")
+    counts.add_row("shoppers", f"{tally.shoppers:,}")
+    counts.add_row("visitors now known", f"{len(tally.logins.owners):,}")
     counts.add_row("churn labels", f"{len(tally.examples):,}")
     counts.add_row("messages", f"{tally.sent:,}")
     counts.add_row("not sent", f"{sum(tally.withheld.values()):,}")
@@ -85,6 +92,7 @@ def closing(summary: Summary) -> RenderableType:
     sent = {f"{rule} by {channel}": count for rule, by in summary.messages.items() for channel, count in by.items()}
     figures.add_row("messages", _listed(sent) or "none")
     figures.add_row("not sent", _listed(summary.not_sent) or "none")
+    figures.add_row("logins", _logins(summary.logins))
     figures.add_row("latency", "not measured" if summary.latency_ms is None else _latency(summary.latency_ms))
     figures.add_row("took", f"{summary.seconds:.0f} s")
     return Panel(figures, title=f"perennial demo, seed {summary.seed}", border_style="green")
@@ -112,6 +120,26 @@ def _recommender(found: RecommendFigures) -> str:
     return (
         f"recall@10 of new items {_three(recall)}{times} of popularity, {_three(popular)} "
         f"({found.users:,} shoppers, cut at {_day(found.cut)})"
+    )
+
+
+def _logins(logins: LoginFigures) -> str:
+    text = (
+        f"{logins.known:,} visitors logged in and became known users; the profiles of {logins.merged:,} were merged, "
+        f"with {logins.merged_events:,} events"
+    )
+    if logins.forwarded:
+        text += f"; {logins.forwarded:,} later events of such visitors went to their users"
+    return text if logins.example is None else f"{text}\n{_example(logins.example)}"
+
+
+def _example(example: LoginExample) -> str:
+    visitor, items = example.visitor.removeprefix(ANONYMOUS), ", ".join(example.items[:3])
+    more = f" and {len(example.items) - 3} more" if len(example.items) > 3 else ""
+    return (
+        f"for example, {visitor} filled a cart ({items}{more}) at {_minute(example.filled_at)}, logged in as "
+        f"{example.user} at {_minute(example.login_at)}, and got {example.rule} by {example.channel} at "
+        f"{_minute(example.reminded_at)}"
     )
 
 

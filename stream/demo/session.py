@@ -46,11 +46,14 @@ class SimulatedShop:
         Number of people.
     days
         Number of simulated days.
+    logins
+        Share of the people with an account who begin as anonymous visitors, 0 to 1.
     """
 
     seed: int
     shoppers: int
     days: int
+    logins: float = 0.2
 
 
 class Session:
@@ -130,7 +133,7 @@ class Session:
         log = self._installation.logs / "simulate.log"
         argv = perennial(
             "simulate", "--seed", str(self._shop.seed), "--shoppers", str(self._shop.shoppers),
-            "--days", str(self._shop.days),
+            "--days", str(self._shop.days), "--logins", str(self._shop.logins),
             "--truth", str(self._truth_file),
         )  # fmt: skip
         with log.open("wb") as output:

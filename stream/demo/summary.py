@@ -10,6 +10,7 @@ from models.learning.examples import ChurnExample
 from models.profile.features import FEATURES
 from models.storefront.truth import Truth
 from models.units import DAY
+from stream.demo.logins import LoginFigures
 from stream.demo.tally import Tally
 
 HORIZON_MS = 14 * DAY
@@ -119,6 +120,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     triggers: dict[str, int]
     messages: dict[str, dict[str, int]]
     not_sent: dict[str, int]
+    logins: LoginFigures
     latency_ms: Latency | None
     seconds: float
     commands: list[str] = []
@@ -132,6 +134,7 @@ def unmeasured(summary: Summary) -> list[str]:
         "no recommender was graded": summary.recommend.recall_at_10 is None,
         "no user is in a segment": not summary.segments,
         "no message was sent": not summary.messages,
+        "no visitor became a known user": not summary.logins.known,
         "the latency was not measured": latency is None or latency.answered < latency.sent,
     }
     return [what for what, missing in found.items() if missing]
@@ -200,7 +203,7 @@ def summarize(
         messages.setdefault(rule, {})[channel] = count
     return Summary(
         seed=seed,
-        shoppers=len(tally.users),
+        shoppers=tally.shoppers,
         simulated_days=(tally.now - truth.start) / DAY,
         events=tally.events,
         events_per_second=tally.events / tally.seconds,
@@ -210,6 +213,7 @@ def summarize(
         triggers=dict(tally.triggers.most_common()),
         messages=messages,
         not_sent=dict(tally.withheld.most_common()),
+        logins=tally.logins.figures(),
         latency_ms=latency,
         seconds=seconds,
         commands=commands,

@@ -11,9 +11,11 @@ from models.batch import Record
 from models.delivery.messages import Message, decode_message
 from models.delivery.notices import is_notice
 from models.engage.decisions import Decision
+from models.events import decode_event
 from models.learning.examples import ChurnExample, decode_churn
 from models.log import Tick, decode_control, is_control
 from models.profile.codec import header, unpack
+from stream.demo.logins import LoginTally
 from stream.recommender.artifacts import NAME as RECOMMENDER
 from stream.recommender.artifacts import Published, decode_published
 
@@ -21,7 +23,7 @@ TOPICS = ("events", "profiles", "examples.churn", "decisions", "messages.email",
 """Topics that are counted."""
 
 _decision = msgspec.json.Decoder(Decision)
-_CHURN, _SEGMENTS = b"churn", b"segments"
+_ANONYMOUS, _CART_ADD = b'"anonymous":"', b'"type":"cart_add"'
 
 
 @dataclass(slots=True)
@@ -31,7 +33,7 @@ class Tally:
     Attributes
     ----------
     events
-        Number of records of ``events`` that are not control records.
+        Number of records of ``events`` that are neither control records nor records between two profiles.
     first_stamp, last_stamp
         Broker timestamps of the first and the newest of them, milliseconds.
     users
@@ -54,6 +56,8 @@ class Tally:
         Newest version of each model and of the configuration.
     recommender
         The newest published recommender.
+    logins
+        Counts of the visitors who logged in.
     """
 
     events: int = 0
@@ -69,6 +73,8 @@ class Tally:
     newest: deque[Message] = field(default_factory=lambda: deque(maxlen=5))
     versions: dict[str, int] = field(default_factory=dict)
     recommender: Published | None = None
+    logins: LoginTally = field(default_factory=LoginTally)
+    _linked: set[bytes] = field(default_factory=set)
 
     def add(self, topic: str, record: Record) -> None:
         """Count one record of a topic in :data:`TOPICS`."""
@@ -92,6 +98,11 @@ class Tally:
                 self._version(key, value or b"")
             case _:
                 raise KeyError(topic)
+
+    @property
+    def shoppers(self) -> int:
+        """Number of shoppers; one who logged in counts once."""
+        return len(self.users) - sum(visitor.encode() in self.users for visitor in self.logins.owners)
 
     @property
     def sent(self) -> int:
@@ -118,10 +129,24 @@ class Tally:
             if isinstance(control, Tick):
                 self.now = max(self.now, control.at)
             return
+        if value is not None and self._is_between_profiles(key, value):
+            return
         self.events += 1
         self.users.add(key)
         self.first_stamp = self.first_stamp or stamp
         self.last_stamp = max(self.last_stamp, stamp)
+
+    def _is_between_profiles(self, key: bytes, value: bytes) -> bool:
+        """Pass an event on that concerns logins, and return whether it is a record between two profiles."""
+        if _ANONYMOUS not in value:
+            if key in self._linked and _CART_ADD in value:
+                self.logins.add_cart_change(key.decode(), decode_event(value).at)
+            return False
+        event = decode_event(value)
+        self.logins.add_record(event)
+        if event.identity is None:
+            self._linked.add(key)
+        return event.identity is not None
 
     def _profile(self, key: bytes, value: bytes | None) -> None:
         known = self.profiles.get(key)
@@ -134,6 +159,7 @@ class Tally:
         decision = _decision.decode(value)
         if decision.outcome == "deferred":
             return  # the message is decided again later
+        self.logins.add_decision(decision)
         self.triggers[decision.rule] += 1
         if decision.outcome != "sent":
             self.withheld[decision.reason or decision.outcome] += 1

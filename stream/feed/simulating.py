@@ -50,6 +50,8 @@ class Simulated(NamedTuple):
         Number of messages that the shoppers have read.
     reactions
         Number of openings, clicks and unsubscriptions.
+    logins
+        Number of logins of visitors with an anonymous id.
     seconds
         Duration until the last event was folded, seconds.
     """
@@ -58,6 +60,7 @@ class Simulated(NamedTuple):
     events: int
     messages: int
     reactions: int
+    logins: int
     seconds: float
 
 
@@ -111,8 +114,8 @@ async def simulate(
         See :func:`feeding`.
     """
     began = time.monotonic()
-    fed = messages = reactions = 0
-    users: set[str] = set()
+    fed = messages = reactions = logins = 0
+    people: set[str] = set()
 
     def written(events: int, now: int) -> None:
         nonlocal fed
@@ -131,8 +134,9 @@ async def simulate(
                 messages += 1
                 storefront.react(message)
             events = [validated(event) for event in storefront.advance(storefront.now + STEP_MS)]
-            users.update(event.user for event in events)
+            people.update(storefront.person(event.user) for event in events)
+            logins += sum(event.anonymous is not None for event in events)
             reactions += sum(event.message is not None for event in events)
             await feeder.feed(events, until=storefront.now)
         await feeder.drain()
-    return Simulated(len(users), fed, messages, reactions, time.monotonic() - began)
+    return Simulated(len(people), fed, messages, reactions, logins, time.monotonic() - began)

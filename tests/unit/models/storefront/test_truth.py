@@ -19,14 +19,17 @@ START = 1_767_571_200_000
 HORIZON = 14 * DAY
 
 
-@pytest.fixture(scope="module")
-def questions() -> list[tuple[float, bool]]:
-    """Computed probability of no visit within the horizon, and the outcome, for each shopper and week."""
-    storefront = Storefront(seed=11, shoppers=800, days=70, start_ms=START)
+@pytest.fixture(scope="module", params=[0.0, 0.5])
+def questions(request: pytest.FixtureRequest) -> list[tuple[float, bool]]:
+    """Computed probability of no visit within the horizon, and the outcome, for each shopper and week.
+
+    In one of the two shops, half of the shoppers with an account begin as anonymous visitors.
+    """
+    storefront = Storefront(seed=11, shoppers=800, days=70, start_ms=START, logins=request.param)
     visits: dict[str, list[int]] = defaultdict(list)
     for event in storefront.events():
         if event.type in VISITS:
-            visits[event.user].append(event.at)
+            visits[storefront.person(event.user)].append(event.at)
     truth = storefront.truth()
     asked = []
     for user, times in visits.items():

@@ -7,6 +7,7 @@ import io
 from rich.console import Console, RenderableType
 
 from models.delivery.messages import Message
+from stream.demo.logins import LoginExample, LoginFigures
 from stream.demo.screen import closing, live
 from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
@@ -24,12 +25,21 @@ def drawn(what: RenderableType, width: int) -> str:
     return file.getvalue()
 
 
+LOGINS = LoginFigures(
+    known=287, merged=283, merged_events=2_345, forwarded=106,
+    example=LoginExample(
+        visitor="anonymous:visitor-0017", user="shopper-0017", items=("tea-003", "tea-004", "rugs-001", "toys-009"),
+        filled_at=START, login_at=START + 60_000, reminded_at=START + 3_600_000, rule="cart_reminder", channel="email",
+    ),
+)  # fmt: skip
+
+
 def summary(churn: ChurnFigures, recommend: RecommendFigures, latency: Latency | None) -> Summary:
     return Summary(
         seed=7, shoppers=1_500, simulated_days=86.0, events=104_321, events_per_second=2_345.6,
         segments={"regulars": 900, "dormant": 600}, churn=churn, recommend=recommend, triggers={"win_back": 9},
-        messages={"win_back": {"email": 5, "sms": 1}}, not_sent={"no_consent": 3}, latency_ms=latency, seconds=51.0,
-        commands=["perennial user shopper-0001"],
+        messages={"win_back": {"email": 5, "sms": 1}}, not_sent={"no_consent": 3}, logins=LOGINS, latency_ms=latency,
+        seconds=51.0, commands=["perennial user shopper-0001"],
     )  # fmt: skip
 
 
@@ -81,6 +91,20 @@ def test_the_summary_names_every_figure() -> None:
         "50 events/s",
     ):  # fmt: skip
         assert figure in text
+
+
+def test_the_summary_says_in_plain_words_who_became_a_known_user() -> None:
+    text = " ".join(drawn(closing(summary(NO_CHURN, NO_MODEL, None)), width=300).split())
+
+    assert (
+        "287 visitors logged in and became known users; the profiles of 283 were merged, with 2,345 events; "
+        "106 later events of such visitors went to their users"
+    ) in text
+    example = (
+        "visitor-0017 filled a cart (tea-003, tea-004, rugs-001 and 1 more) at 05 Jan 00:00, logged in as shopper-0017 "
+        "at 05 Jan 00:01, and got cart_reminder by email at 05 Jan 01:00"
+    )
+    assert f"for example, {example}" in text
 
 
 def test_a_figure_that_was_not_measured_is_named_and_not_shown_as_zero() -> None:

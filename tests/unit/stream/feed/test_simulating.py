@@ -35,8 +35,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
         yield running
 
 
-def test_every_event_of_the_shop_passes_the_doors_unchanged() -> None:
-    storefront = Storefront(seed=3, shoppers=200, days=40, start_ms=START)
+@pytest.mark.parametrize("logins", [0.0, 0.5])
+def test_every_event_of_the_shop_passes_the_doors_unchanged(logins: float) -> None:
+    storefront = Storefront(seed=3, shoppers=200, days=40, start_ms=START, logins=logins)
     events = storefront.advance(START + 20 * DAY)
     for user in sorted({event.user for event in events}):
         storefront.react(ReceivedMessage(id=f"m-{user}", user=user, channel="email", at=storefront.now))
