@@ -221,12 +221,10 @@ class IdentityFold:
         link = identity.links.get(anonymous)
         if link is None:
             link = identity.links[anonymous] = IdentityLink(merge.login_at, merge.login)
-        if link.merge == event.id:
+        if not linking.has_answer(link, event.id, merge, self._piece.now):
             self._outputs.count("identity_records", "repeated")
             return
         visitor = unpack_payload(merge.payload) if merge.payload else None
-        link.merge, link.outcome, link.merged_at = event.id, merge.outcome, self._piece.now
-        link.number = max(link.number, merge.number)
         self._outputs.count("identity_records", merge.outcome)
         user.has_changed = True
         if visitor is not None:

@@ -93,6 +93,30 @@ def answer(anonymous: str, event: Event, notice: LoginNotice, merge: MergeRecord
     )
 
 
+def has_answer(link: IdentityLink, answer_id: str, merge: MergeRecord, now: int) -> bool:
+    """Return whether a merge record is new, and note it in the known user's profile.
+
+    An anonymous profile hands its content over once, so further content is a repeat. An answer without content may
+    follow, if there were several logins. The link still names the record that brought the content.
+
+    Parameters
+    ----------
+    link
+        The link of the known user with the anonymous id; changed in place.
+    answer_id, merge
+        Id and content of the record.
+    now
+        The partition's clock, milliseconds.
+    """
+    was_merged = link.outcome == "merged"
+    if link.merge == answer_id or (was_merged and merge.outcome == "merged"):
+        return False
+    if not was_merged:
+        link.merge, link.outcome, link.merged_at = answer_id, merge.outcome, now
+    link.number = max(link.number, merge.number)
+    return True
+
+
 def note_conflict(identity: ProfileIdentity, other: str, at: int, reason: str) -> None:
     """Record that two ids were not linked, once for each other user."""
     known = [one for one in identity.conflicts if (one.other, one.reason) != (other, reason)]

@@ -18,7 +18,8 @@ class IdentityLink(msgspec.Struct, array_like=True, gc=False):
     login_at, login
         Time of the newest login that linked the two, milliseconds, and its event's id.
     merge
-        Id of the newest merge record; empty while the profile waits for it.
+        Id of the merge record that brought the content of the anonymous profile, otherwise of the newest one; empty
+        while the profile waits for it.
     merged_at
         The partition's clock when the record came, milliseconds; 0 before.
     outcome

@@ -51,7 +51,10 @@ class Logins:
             return [replace(event, user=visitor)]
         if self._seen[user] == 0:
             self.owners[visitor] = user
-            return [Event(id=f"{event.id}-login", user=user, type="identify", at=event.at, anonymous=visitor), event]
+            login = Event(id=f"{event.id}-login", user=user, type="identify", at=event.at, anonymous=visitor)
+            # Many sites identify again on the next page, so two logins of one visitor are on their way.
+            second = replace(login, id=f"{event.id}-again")
+            return [login, second, event] if zlib.crc32(user.encode()) % 2 else [login, event]
         return [replace(event, user=visitor if draw.random() < SECOND_TAB else user)]
 
     def person(self, user: str) -> str:

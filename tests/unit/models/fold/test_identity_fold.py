@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.events import Event, OrderLine
+from models.profile.links import IdentityLink
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import START
 from tests.support.persons import Persons
@@ -73,6 +74,42 @@ def test_later_events_of_the_visitor_are_forwarded_once(repeats: bool) -> None:
     assert persons.user(USER).facts.events == {"identify": 1, "click": 3}
     assert persons.user(VISITOR).facts.events == {}
     assert persons.counts["identity_records", "forwarded"] == 1
+
+
+def alias(number: int, at: int) -> Event:
+    return event(number, USER, "custom", at, name="Alias", anonymous=VISITOR, properties={"previousId": "a1"})
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_an_identify_and_an_alias_at_the_same_time_are_one_merge(repeats: bool) -> None:
+    persons = Persons(3, repeats=repeats)
+    persons.tell(event(1, VISITOR, "product_view", 0, item="sku1"), event(2, VISITOR, "click", 1_000, item="sku1"))
+    persons.tell(login(3, 2_000), alias(4, 2_001))
+    persons.settle()
+
+    assert persons.user(USER).facts.events == {"identify": 1, "custom": 1, "product_view": 1, "click": 1}
+    assert persons.counts["identity_records", "merged"] == 1
+
+
+def test_a_later_answer_without_content_does_not_hide_the_merge() -> None:
+    persons = apart()
+    persons.tell(event(1, VISITOR, "click", 0, item="sku1"), login(2, 2_000))
+    persons.settle()
+    merged = link_of(persons, USER)
+    persons.tell(login(3, 3_000, user="u2"))
+    persons.settle()
+    persons.tell(event(4, VISITOR, "click", 4_000, item="sku2"), alias(5, 5_000))
+    persons.settle()
+
+    found = link_of(persons, USER)
+    assert (found.merge, found.merged_at, found.outcome, found.events) == (merged.merge, START + 2_000, "merged", 1)
+    assert found.number == 1, "numbers go on after those that the other user got"
+
+
+def link_of(persons: Persons, user: str) -> IdentityLink:
+    identity = persons.user(user).identity
+    assert identity is not None
+    return identity.links[VISITOR]
 
 
 def test_an_event_that_was_read_before_the_login_is_a_repeat_for_the_user_too() -> None:
