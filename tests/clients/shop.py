@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from aiokafka import TopicPartition
 
-from models.events import Event, EventType, decode_event
+from models.events import Event, EventType, Forwarding, decode_event
 from models.log import is_control
 from models.rejected import TOPIC, Rejected, decode_rejected
 from stream.installation.running import Installation, await_folding, own_ports, running
@@ -45,8 +45,8 @@ OUTCOMES = frozenset(name for name in get_args(EventType) if name.startswith("me
 PARTITIONS = 4
 START_WITHIN_S = 180.0
 """How long the processes may take to start, seconds; six of them start at the same time on two cores."""
-FOLD_WITHIN_S = 60.0
-"""How long the fold may take to read the accepted events, seconds."""
+SETTLE_WITHIN_S = 60.0
+"""How long the fold may take to read the accepted events, and the profiles to exchange their records, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,24 @@ class Taken:
     Attributes
     ----------
     events
-        Every record in the log, including duplicates, by user.
+        Every record in the log that an SDK has sent, including duplicates, by user.
+    forwarded
+        Copies of such records that the profile of an anonymous id has forwarded, by the user who got them.
     refused
         Dead letters.
     """
 
     events: dict[str, list[Event]]
+    forwarded: dict[str, list[Event]]
     refused: list[Rejected]
 
     @property
     def records(self) -> int:
-        """Number of records in the log, including duplicates."""
+        """Number of records that an SDK has sent, including duplicates."""
         return sum(map(len, self.events.values()))
 
     def ids(self) -> Counter[str]:
-        """Return how often the id of each event is in the log."""
+        """Return how often the id of each event was sent."""
         return Counter(event.id for events in self.events.values() for event in events)
 
 
@@ -110,22 +113,43 @@ class ClientShop:
             Texts. Every record of the run contains at least one of them, even if it was refused.
         """
         events: dict[str, list[Event]] = {user: [] for user in users}
-        for _, event in await self._events():
-            if event.user in events and event.type not in OUTCOMES:
+        forwarded: dict[str, list[Event]] = {user: [] for user in users}
+        for record in await self._read("events"):
+            event = None if is_control(record.key) else decode_event(record.value)
+            if event is None or event.user not in users or event.type in OUTCOMES:
+                continue
+            if event.identity is None:
                 events[event.user].append(event)
+            elif isinstance(event.identity, Forwarding):
+                forwarded[event.user].append(event)
         found = [decode_rejected(record.value) for record in await self._read(TOPIC)]
-        return Taken(events, [letter for letter in found if any(mark.encode() in letter.value for mark in marks)])
+        refused = [letter for letter in found if any(mark.encode() in letter.value for mark in marks)]
+        return Taken(events, forwarded, refused)
 
-    async def await_fold(self) -> None:
-        """Wait until the fold has committed everything that is in the log now."""
-        ends = {record.partition: record.offset + 1 for record, _ in await self._events()}
-        async with asyncio.timeout(FOLD_WITHIN_S):
-            while True:
-                lanes = (await ask_json([self._lookup], "/ready"))["lanes"]
-                read = {lane["partition"]: lane["position"] or 0 for lane in lanes if lane["topic"] == "events"}
-                if all(read.get(partition, 0) >= end for partition, end in ends.items()):
-                    return
-                await asyncio.sleep(0.05)  # poll, because a worker sends no notification
+    async def settle(self) -> None:
+        """Wait until everything is folded, and no record is on its way from one profile to another.
+
+        The fold writes such records into ``outcomes`` in the transaction that moves its position, and the router moves
+        them into ``events``. So nothing is on its way if both have read everything, and ``events`` has not grown since.
+        """
+        async with asyncio.timeout(SETTLE_WITHIN_S):
+            before, ends = None, await self._ends("events")
+            while ends != before:
+                await self._await_lanes("events", ends)
+                await self._await_lanes("outcomes", await self._ends("outcomes"))
+                before, ends = ends, await self._ends("events")
+
+    async def _await_lanes(self, topic: str, ends: dict[int, int]) -> None:
+        while True:
+            lanes = (await ask_json([self._lookup], "/ready"))["lanes"]
+            read = {lane["partition"]: lane["position"] or 0 for lane in lanes if lane["topic"] == topic}
+            if all(read.get(partition, 0) >= end for partition, end in ends.items()):
+                return
+            await asyncio.sleep(0.05)  # poll, because a worker sends no notification
+
+    async def _ends(self, topic: str) -> dict[int, int]:
+        """Return the offset after the last record of each partition."""
+        return {record.partition: record.offset + 1 for record in await self._read(topic)}
 
     async def profile(self, user: str) -> dict[str, Any] | None:
         """Return the profile of a user; ``None`` if the user is unknown."""
@@ -138,10 +162,6 @@ class ClientShop:
     def _lookup(self) -> str:
         worker = self.installation.settings.sections.worker
         return f"http://{worker.host}:{worker.port}"
-
-    async def _events(self) -> list[tuple[Any, Event]]:
-        records = await self._read("events")
-        return [(record, decode_event(record.value)) for record in records if not is_control(record.key)]
 
     async def _read(self, topic: str) -> list[Any]:
         connection = self.installation.settings.connection()

@@ -1,7 +1,8 @@
 """Twenty visitors of a shop and their 300 calls: the events that every SDK must send, and the resulting profiles.
 
 A story is plain JSON, so that Python, Node.js and a browser play the same one. Each visitor arrives anonymously, views
-products, signs up, buys, reviews the purchase, and continues reading.
+products, signs up, buys, reviews the purchase, and continues reading. One event after the sign-up comes from another
+device that knows only the anonymous id, where the SDK runs on a server.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Any
 from models.events import MICROS
 
 Call = dict[str, Any]
-"""One call of an SDK: ``call`` (its method), ``step``, its arguments, and ``at`` if the caller states a time."""
+"""One call of an SDK: ``call`` (its method), ``step``, its arguments, and ``at`` if the caller states a time.
+
+``elsewhere`` says that the caller does not know of the sign-up. An SDK in a browser always knows, and ignores it.
+"""
 
 VISITORS = 20
 CURRENCIES = ("EUR", "USD", "GBP")
@@ -46,7 +50,7 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Expected profile of one user, or of one anonymous visitor.
+    """Expected profile of one user.
 
     Attributes
     ----------
@@ -56,14 +60,16 @@ class Known:
         All traits.
     spent
         Amount in micros, by currency.
-    orders, ratings
-        Number of each.
+    orders
+        Amount of each order in micros, by order id.
+    ratings
+        Number of ratings.
     """
 
-    events: Counter[str]
+    events: Counter[str] = field(default_factory=Counter)
     traits: dict[str, Any] = field(default_factory=dict)
     spent: dict[str, int] = field(default_factory=dict)
-    orders: int = 0
+    orders: dict[str, int] = field(default_factory=dict)
     ratings: int = 0
 
 
@@ -96,23 +102,36 @@ def _visitor(user: str, number: int, now: int) -> Visitor:
         # the specification shows the rating as a number in quotes
         _track("Product Reviewed", product_id=f"lamp-{number}", review_body="It glows. ✨", rating="5"),
         {**_track("Newsletter Read", issue=7, parts=["news", "offers"]), "at": now - CUSTOM_AGE_MS + number},
-        _track("Wishlist Product Added to Cart", wishlist_id="w-1", **_product(number, "chair")),
+        {**_track("Wishlist Product Added to Cart", wishlist_id="w-1", **_product(number, "chair")), "elsewhere": True},
         {"call": "page", "name": "Thanks", "category": "Checkout", "properties": {"path": "/thanks"}},
     ]
     return Visitor(user, f"visitor-{user}", [{**call, "step": step} for step, call in enumerate(calls)])
 
 
-def as_user(user: str, number: int) -> Known:
-    """Return the expected profile of a visitor from the sign-up on."""
-    # A group, an alias, Checkout Started and two special events of the shop are custom events.
-    events = {"identify": 1, "custom": 5, "cart_add": 2, "purchase": 1, "page_view": 2, "rating": 1}
-    spent = {CURRENCIES[number % 3]: int(total(number) * MICROS)}
-    return Known(Counter(events), traits(user, number), spent, orders=1, ratings=1)
+def sent_by_visitor(*, browser: bool) -> Counter[str]:
+    """Return the number of events that are sent under the anonymous id, by type.
+
+    Parameters
+    ----------
+    browser
+        Whether the SDK runs in a browser.
+    """
+    # Product List Viewed, and an event of the shop from elsewhere, are custom events.
+    return Counter({"page_view": 1, "product_view": 1, "custom": 1 if browser else 2})
 
 
-def as_stranger() -> Known:
-    """Return the expected profile of a visitor before the sign-up."""
-    return Known(Counter({"page_view": 1, "product_view": 1, "custom": 1}))
+def as_person(user: str, number: int) -> Known:
+    """Return the expected profile of a user: the whole story, before and after the sign-up."""
+    # An alias, a group, Product List Viewed, Checkout Started and two events of the shop are custom events.
+    events = {"identify": 1, "custom": 6, "product_view": 1, "cart_add": 2, "purchase": 1, "page_view": 3, "rating": 1}
+    amount = int(total(number) * MICROS)
+    return Known(
+        events=Counter(events),
+        traits=traits(user, number),
+        spent={CURRENCIES[number % 3]: amount},
+        orders={f"o-{user}": amount},
+        ratings=1,
+    )
 
 
 def traits(user: str, number: int) -> dict[str, Any]:

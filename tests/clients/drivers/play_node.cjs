@@ -43,7 +43,7 @@ async function main() {
       called.push([visitor.user, call.step, call.at ?? Date.now()]);
       settled.push(
         new Promise((resolve) =>
-          client[call.call](parameters(call, visitor, named), (error) => {
+          client[call.call](parameters(call, visitor, named && !call.elsewhere), (error) => {
             if (error) errors.push(String(error));
             resolve();
           }),

@@ -28,7 +28,7 @@ def main(brand: str, file: str, endpoint: str, key: str) -> None:
         for call in visitor["calls"]:
             named = named or call["call"] == "identify"
             called.append([visitor["user"], call["step"], call.get("at", time.time_ns() // 1_000_000)])
-            getattr(client, call["call"])(**arguments(call, visitor, named=named))
+            getattr(client, call["call"])(**arguments(call, visitor, named=named and "elsewhere" not in call))
     client.flush()
     client.join()
     print(json.dumps({"called": called, "errors": errors}))
