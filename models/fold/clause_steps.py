@@ -47,7 +47,7 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     if facts.conditions == conditions.generation:
         return
     now = instant_of(step)
-    step.is_unstaged = facts.conditions < conditions.staged_from
+    step.is_unstaged = facts.conditions < conditions.staged_from and not user.is_merged
     facts.conditions, user.has_changed = conditions.generation, True
     if conditions.machine is not None and step.is_unstaged:
         piece.stages.append(StageCount("", conditions.machine.initial, now, is_silent=bool(facts.events)))

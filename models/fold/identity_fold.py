@@ -33,6 +33,7 @@ from models.fold.members import SegmentMove
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
 from models.fold.scores import PieceScores
+from models.fold.stages import StageCount
 from models.identity import joining, ledgers, linking
 from models.identity.payload import pack_payload, unpack_payload
 from models.profile import seen_ids, timers
@@ -199,7 +200,7 @@ class IdentityFold:
         schema = self._versions.schema
 
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
-            _leave_segments(piece, user, work.now)
+            _leave_conditions(piece, user, taken.conditions, work.now)
             effects.notices.extend(withdrawals_of_visitor(ledger, user.name, work.now))
             visitor = ledgers.taken_out(ledger)
             visitor.timers = carts
@@ -317,9 +318,21 @@ def _identity_of(user: LiveUser) -> ProfileIdentity:
     return identity
 
 
-def _leave_segments(piece: Piece, user: LiveUser, now: int) -> None:
-    """Take a visitor out of the segments by rule, because the known user is in them from now on."""
+def _leave_conditions(piece: Piece, user: LiveUser, generation: int, now: int) -> None:
+    """Take a visitor out of the segments by rule and the lifecycle, because the known user is in them from now on.
+
+    Parameters
+    ----------
+    piece, user, now
+        The piece, the visitor, and the partition's clock in milliseconds.
+    generation
+        Generation of the conditions to which the visitor has come.
+    """
     conditions, ledger = piece.versions.conditions, user.ledger
+    if conditions is not None and conditions.machine is not None and generation >= conditions.staged_from:
+        stage = conditions.machine.initial if ledger.stage is None else ledger.stage.name
+        piece.stages.append(StageCount(stage, "", now, is_silent=True))
+    ledger.stage = None
     members = ledger.memberships if user.conditions is None else user.conditions.memberships
     if conditions is not None and members is not None:
         for segment in conditions.program.segments:

@@ -26,7 +26,8 @@ class StageCount(NamedTuple):
     Attributes
     ----------
     origin, target
-        Names of the stages; the origin is empty for a user who is new to the lifecycle.
+        Names of the stages. The origin is empty for a user who is new to the lifecycle. The target is empty for a
+        visitor who is counted under another id from now on; this is no move.
     at
         Time of the step, milliseconds.
     is_silent
@@ -77,6 +78,8 @@ class StagesInUse(msgspec.Struct, array_like=True, gc=False):
             self.users[one.origin] = self.users.get(one.origin, 0) - 1
             if not self.users[one.origin]:
                 del self.users[one.origin]
+        if not one.target:
+            return
         self.users[one.target] = self.users.get(one.target, 0) + 1
         day = self.day_of(one.at // DAY)
         moves, name = day.adopted if one.is_silent else day.moves, f"{one.origin}>{one.target}"
