@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import expm1, log1p
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from models.conditions.clauses import (
@@ -40,6 +41,7 @@ Problem: TypeAlias = Literal[
     "longer_than_log",
     "contradiction",
     "new_users",
+    "logarithm",
 ]
 
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")
@@ -52,6 +54,8 @@ MAX_CONTRADICTIONS = 20
 """Maximum number of contradictions that are reported for one condition."""
 MAX_HINTS = 20
 """Maximum number of hints at names that may have been meant."""
+MAX_LOGARITHM = 100
+"""Maximum logarithm whose number is stated."""
 
 
 class ConditionFinding(NamedTuple):
@@ -242,7 +246,9 @@ class ConditionChecker:
                 yield from self._trait(clause, path)
             case "feature" if known.features is not None and clause.name not in known.features:
                 says = f"there is no feature {clause.name!r}{self._hint(clause.name, known.features)}"
-                yield ConditionFinding(path, "unknown_value", f"{says}; features: {_list(known.features)}")
+                yield ConditionFinding(path, "unknown_value", f"{says}; features: {_list(known.features)}", True)
+            case "feature" if clause.name in known.logarithms:
+                yield from _logarithm(clause, path)
             case "score" if known.scores is not None and clause.name not in known.scores:
                 says = f"there is no score {clause.name!r}{self._hint(clause.name, known.scores)}"
                 yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}")
@@ -280,6 +286,21 @@ class ConditionChecker:
         elif kinds.isdisjoint(("time", "local time")):
             says = f"the trait {clause.name!r} is {_either(kinds)}, and not a time of ISO 8601"
             yield ConditionFinding(path, "wrong_type", says)
+
+
+def _logarithm(clause: ValueClause, path: str) -> Iterator[ConditionFinding]:
+    """Yield a finding if the number that a feature is the logarithm of may have been meant."""
+    comparison = clause.comparison
+    bounds = () if comparison is None else (getattr(comparison, bound) for bound in _BOUNDS)
+    for bound in bounds:
+        if bound and bound == int(bound):
+            says = (
+                f"the feature {clause.name!r} is log1p of a number, so {bound:g} stands for the number "
+                f"{expm1(min(bound, MAX_LOGARITHM)):,.2f}"
+            )
+            if bound > 0:
+                says += f"; for the number {bound:g}, write {log1p(bound):.4f}"
+            yield ConditionFinding(path, "logarithm", says)
 
 
 def _needed(comparison: ValueComparison) -> Iterator[Kinds]:

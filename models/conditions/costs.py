@@ -63,10 +63,10 @@ def cost_of(clause: Leaf) -> ClauseCost:
         case SequenceClause(steps):
             each = 20 + (MAX_KEY + 3) * sum(1 for step in steps if step.name)
             return ClauseCost(ENTRY_BYTES + 12 + each * (MAX_PARTIALS * len(steps) + MAX_RECENT), each)
-        case ValueClause() if clause.until_below is not None:
-            return ClauseCost(ENTRY_BYTES + 1, 0)
-        case ValueClause() if clause.is_timed:
-            return ClauseCost(ENTRY_BYTES, 0)
+        case ValueClause():
+            held = ENTRY_BYTES + 1 if clause.until_below is not None else ENTRY_BYTES if clause.is_timed else 0
+            issued = len(clause.name) + 2 + VALUE_BYTES if clause.subject == "feature" else 0
+            return ClauseCost(held + issued, 0)
     return ClauseCost(0, 0)
 
 

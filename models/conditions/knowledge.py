@@ -79,6 +79,8 @@ class Knowledge:
         Names of the learned segments in use.
     features, scores, stages
         Names of the features, of the scores, and of the states of the lifecycle.
+    logarithms
+        Names of the features that are logarithms.
     read_as
         Types as which events of some names are read, by the name in lower case, such as ``order completed``.
     retention
@@ -92,6 +94,7 @@ class Knowledge:
     features: Collection[str] | None = None
     scores: Collection[str] | None = None
     stages: Collection[str] | None = None
+    logarithms: Collection[str] = ()
     read_as: Mapping[str, str] = field(default_factory=dict)
     retention: int | None = None
 

@@ -54,6 +54,8 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     if not facts.events:  # the user is new, so there is nothing to bring
         return
     facts.known_since = facts.known_since or facts.first_seen or now
+    if conditions.features and user.ledger.assessed_at and not _holds(user, conditions.features):
+        piece.recall(user)
     person = _person(piece, conditions, user)
     step.adoption = conditions.evaluator.adopt(user.open_conditions(), now, person, has_scores=False)
     step.user.has_steps = True
@@ -175,6 +177,12 @@ def bring(piece: Piece, conditions: ConditionsInUse, step: Step, history: UserHi
     user.has_changed = True
     _set_timer(conditions, user, now, person)
     piece.finish(step)
+
+
+def _holds(user: LiveUser, features: Iterable[str]) -> bool:
+    """Return whether the ledger has all of these features."""
+    held = user.ledger.features
+    return held is not None and held.keys() >= set(features)
 
 
 def _reads(conditions: ConditionsInUse, event: Event) -> bool:

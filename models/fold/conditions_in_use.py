@@ -20,6 +20,7 @@ from models.conditions.periods import ALWAYS
 from models.conditions.program import ConditionProgram
 from models.lifecycle.definition import Lifecycle
 from models.lifecycle.machine import StageMachine
+from models.profile.features import PLACES
 
 CONDITIONS_KEY = b"\x00conditions"
 """Key in ``profiles`` under which the place of the conditions in use is stored."""
@@ -107,6 +108,8 @@ class ConditionsInUse:
         The compiled conditions, and their evaluation.
     reads_consent, reads_learned
         Whether a clause reads consent, or a segment that a model has learned.
+    features
+        Names of the features that clauses read, sorted.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class ConditionsInUse:
         self.reads_consent = any(subject == "consent" for subject, _ in names)
         self.reads_learned = bool(self.program.by_learned)
         self.decided_names = tuple(sorted({name for name in names if name[0] in _COUNTED}))
+        self.features = tuple(name for subject, name in self.decided_names if subject == "feature" and name in PLACES)
         self._traits: dict[str, list[str]] = {}
         for subject, name in sorted(set(names)):
             if subject == "trait":

@@ -85,9 +85,8 @@ class DecisionsPass:
         self._names: tuple[str, ...] = () if segments is None else segments.names
         self._numbers: dict[str, int] = {} if segments is None else segments.numbers
         conditions = piece.versions.conditions
-        self._by_rule: SegmentDecisions | None = None
-        if conditions is not None:
-            self._by_rule = SegmentDecisions(piece, scores, conditions, self._names, self._timers)
+        by_rule = None if conditions is None else SegmentDecisions(piece, scores, conditions, self._names, self._timers)
+        self._by_rule, self._features = by_rule, None if by_rule is None else by_rule.features
 
     def run(self) -> None:
         """Make all decisions, and bring the ledgers to the end of the piece.
@@ -180,6 +179,8 @@ class DecisionsPass:
             ledger.segment, ledger.segment_version = self._names[scores.segments[row]], versions.segments_number
         if scores.risks is not None and user.facts.identified:
             ledger.risk, ledger.risk_version, ledger.risk_at = scores.risks[row], versions.churn_number, step.now
+        if self._features is not None:
+            self._features.issue(ledger, row)
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
@@ -201,8 +202,7 @@ class DecisionsPass:
         for task in step.agenda or ():
             task(effects, ledger, self._scores)
         if effects.signals:
-            if step.event is not None and step.event.trust == "public":
-                effects.signals = [msgspec.structs.replace(one, public=True) for one in effects.signals]
+            effects.signals = _with_trust(step, effects.signals)
             self._react(step, effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)
@@ -242,9 +242,7 @@ class DecisionsPass:
 
     def _write_signals(self, step: Step, signals: list[Signal]) -> None:
         """Write the signals of a step that nothing else follows from."""
-        if step.event is not None and step.event.trust == "public":
-            signals = [msgspec.structs.replace(one, public=True) for one in signals]
-        self._outputs.add_decided(step.number, encode_signals(step.user.key, signals))
+        self._outputs.add_decided(step.number, encode_signals(step.user.key, _with_trust(step, signals)))
         for signal in signals:
             self._outputs.count("signals", signal.kind)
 
@@ -310,6 +308,13 @@ class DecisionsPass:
         pending = user.ledger.pending
         due = max(step.now + 1, min(one.until for one in pending)) if pending else NEVER
         self._timers.set(user, PENDING, due, step.number)
+
+
+def _with_trust(step: Step, signals: list[Signal]) -> list[Signal]:
+    """Return the signals of a step, marked as public if everyone could have sent its event."""
+    if step.event is None or step.event.trust != "public":
+        return signals
+    return [msgspec.structs.replace(one, public=True) for one in signals]
 
 
 def _are_awaited(signals: list[Signal], configuration: Configuration) -> bool:

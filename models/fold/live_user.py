@@ -71,6 +71,8 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     lost
         Number and due time of the first timer of the clauses that could not fire in the piece; ``None`` for none. The
         changes of the clauses at that time are not recorded.
+    recalled
+        Row of the user as of the last assessment before new conditions; -1 without one.
     """
 
     key: bytes
@@ -94,6 +96,7 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     truths: TruthRecord | None = None
     rfm: IssuedRfm | None = None
     lost: tuple[int, int] | None = None
+    recalled: int = -1
 
     def __repr__(self) -> str:
         """Name the user, and show the next timers."""

@@ -167,7 +167,7 @@ class Piece:
     number
         Number of the step in progress.
     block, rows
-        The numbers of all rows, and the step of each row; ``None`` for a row of an alignment.
+        The numbers of all rows, and the step of each row; ``None`` for a row as of the last assessment.
     alignments
         Rows of users whose ledger has results of older versions.
     agenda
@@ -227,6 +227,13 @@ class Piece:
         numbers, at = user.numbers, user.ledger.assessed_at
         numbers[NOW] = at
         self.alignments.append(Alignment(user, len(self.rows), at, self.number))
+        self.block += numbers
+        self.rows.append(None)
+
+    def recall(self, user: LiveUser) -> None:
+        """Let the second pass compute the features of a user as of the last assessment, for new conditions."""
+        user.recalled, numbers = len(self.rows), user.numbers
+        numbers[NOW] = user.ledger.assessed_at
         self.block += numbers
         self.rows.append(None)
 

@@ -58,3 +58,10 @@ class PieceScores:
             return self._rows[number]
         row: list[float] = self._columns[:, number].tolist()
         return row
+
+    def feature(self, place: int) -> list[float]:
+        """Return one feature of all rows, by its place in a row."""
+        if self._rows is not None:
+            return [row[place] for row in self._rows]
+        column: list[float] = self._columns[place].tolist()
+        return column

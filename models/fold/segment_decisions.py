@@ -20,6 +20,7 @@ from models.conditions.writing import canonical
 from models.fold.clause_steps import CLAUSES, instant_of
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.decision_timers import DecisionTimers
+from models.fold.issued_features import IssuedFeatures
 from models.fold.live_user import WAITS, LiveUser
 from models.fold.members import SegmentMove
 from models.fold.piece import Piece, Step
@@ -46,6 +47,11 @@ class SegmentDecisions:
         Names of the learned segments by number.
     timers
         The timers that decisions set.
+
+    Attributes
+    ----------
+    features
+        The features of the rows; ``None`` if no condition reads one.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class SegmentDecisions:
         self._evaluator: Evaluator = conditions.evaluator
         self._names = names
         self._timers = timers
+        self.features = IssuedFeatures(conditions, scores) if conditions.features else None
         self._left: dict[int, str | None] = {}
         self._stages = None if conditions.machine is None else StageDecisions(piece, conditions)
         self._risks: list[NumberIndex] = []
@@ -78,7 +85,8 @@ class SegmentDecisions:
 
     def may_change(self, step: Step) -> bool:
         """Return whether the scores of a step may change a segment, before the ledger has the newest results."""
-        user, before, scores, has_moved = step.user, step.before, self._scores, False
+        user, before, scores = step.user, step.before, self._scores
+        has_moved = self.features is not None and self.features.may_change(step)
         if scores.segments is not None and self._conditions.reads_learned:
             known = user.ledger.segment if before < 0 else self._names[scores.segments[before]]
             if known != self._names[scores.segments[step.row]]:
@@ -99,6 +107,10 @@ class SegmentDecisions:
         user, at = step.user, instant_of(step)
         if self._conditions.reads_learned and not user.ledger.segment_since and user.ledger.segment is not None:
             user.ledger.segment_since = at
+        if self.features is not None:
+            self.features.adopt(user)
+        elif user.ledger.features is not None:
+            user.ledger.features = None
         person, found = self._person(step, step.number - 1), step.adoption
         changes = [ValueChange(*name) for name in self._conditions.decided_names]
         if changes:
@@ -142,8 +154,12 @@ class SegmentDecisions:
                 found.merge(waited)
 
     def _follow_scores(self, step: Step, found: ClauseStep, person: Person) -> None:
-        """Add the segments that read scores or learned segments to those that are decided."""
-        user = step.user
+        """Add the segments that read features, scores or learned segments to those that are decided."""
+        user, features = step.user, self.features
+        if features is not None and (changes := features.changes(step)):
+            other = self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
+            if other is not None:
+                found.merge(other)
         if step.number in self._left:
             user.ledger.segment_since = step.now
             for name in (self._left[step.number], user.ledger.segment):

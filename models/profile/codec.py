@@ -148,6 +148,7 @@ def dormant_body(customer: Customer) -> bytes:
         segment_since=ledger.segment_since,
         stage=ledger.stage,
         rfm=ledger.rfm,
+        features=ledger.features,
     )
     return _encode_active(facts, unchanged, customer.identity)
 

@@ -150,6 +150,11 @@ FEATURES: tuple[str, ...] = tuple(feature.name for feature in _FORMULAS)
 - All others: ``log1p`` of days, counts, or units of money.
 """
 
+PLACES = {name: place for place, name in enumerate(FEATURES)}
+"""Place of each feature in a row, by its name."""
+LOGARITHMS = frozenset(feature.name for feature in _FORMULAS if feature.is_log)
+"""Names of the features whose value is ``log1p`` of a number."""
+
 _CLOCKS = range(DECAYED, COUNT, WIDTH)
 _LOGS = [number for number, feature in enumerate(_FORMULAS) if feature.is_log]
 _COPIED = {number: each.value for number, each in enumerate(_FORMULAS) if isinstance(each.value, int)}

@@ -163,6 +163,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         The stage of the lifecycle; ``None`` for the first one.
     rfm
         The scores of a buyer; ``None`` before any, and for users without purchases.
+    features
+        The features that conditions read, as of ``assessed_at``, by name; ``None`` if conditions read none.
     """
 
     timers: list[Timer] = []
@@ -181,6 +183,7 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     segment_since: int = 0
     stage: Stage | None = None
     rfm: IssuedRfm | None = None
+    features: Lazily[dict[str, float] | None] = None
 
 
 defer(Ledger)

@@ -19,6 +19,7 @@ from models.fold.user_values import churn_names
 from models.levels import NEWEST
 from models.lifecycle.definition import Lifecycle
 from models.log import EVENTS
+from models.profile.features import FEATURES, LOGARITHMS
 from models.wire import withdrawals
 from models.wire.segment import READ_AS
 from stream.cluster.connection import Connection
@@ -36,8 +37,7 @@ def known(configuration: Configuration) -> Knowledge:
     """Return what is known without the log."""
     scores = (*churn_names(configuration), *SCORES)
     stages = () if configuration.lifecycle is None else configuration.lifecycle.stages
-    # no user has a value for a feature yet
-    return Knowledge(features=(), scores=scores, stages=stages, read_as=_READ_AS)
+    return Knowledge(features=FEATURES, logarithms=LOGARITHMS, scores=scores, stages=stages, read_as=_READ_AS)
 
 
 def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -> Iterator[Finding]:

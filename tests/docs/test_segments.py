@@ -18,6 +18,7 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.fold.rfm import SCORES
 from models.learned_names import LEARNED_NAMES
+from models.profile.features import FEATURES, LOGARITHMS
 from models.units import DAY
 from stream.installation.log_sample import MAX_RECORDS
 from stream.settings import plain_yaml
@@ -28,6 +29,7 @@ from tests.support.paths import ROOT
 PAGE = (ROOT / "docs" / "segments.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 MEASURES = get_args(MeasureKind)
+KNOWN = Knowledge(scores=("churn", *SCORES), features=FEATURES, logarithms=LOGARITHMS)
 NOON = at("2026-03-01T12:00")
 
 
@@ -60,13 +62,13 @@ def test_every_example_is_valid_and_keeps_its_meaning_in_the_canonical_form(bloc
 def test_the_first_examples_have_no_mistakes_and_the_rule_waits_for_one_of_them() -> None:
     segments, rule = configured(BLOCKS[0]).segments, configured(BLOCKS[1]).rules[0]
 
-    checker = ConditionChecker([segment.name for segment in segments], Knowledge(scores=("churn", *SCORES)))
+    checker = ConditionChecker([segment.name for segment in segments], KNOWN)
     assert list(checker.segments(segments)) == []
     assert rule.when.name in {segment.name for segment in segments}
 
 
 def test_every_condition_is_explained_and_has_an_example() -> None:
-    missing = {"mark", "feature"}
+    missing = {"mark"}
 
     assert set(codes(rows("Conditions"))) == set(schema.KEYS) - missing
     shown = {key for key in schema.KEYS if re.search(rf"\b{key}:", BLOCKS[0] + BLOCKS[2])}
@@ -89,6 +91,14 @@ def test_every_operator_is_explained() -> None:
 
     assert set(codes(rows("Operators"))) == names
     assert all(f"`{name}" in PAGE for name in ("zone: user", "currency", "until_below"))
+
+
+def test_every_feature_is_explained_and_it_is_said_which_are_logarithms() -> None:
+    names, values = rows("Features"), rows("Features", column=1)
+
+    assert codes(names) == list(FEATURES)
+    said = [code for name, value in zip(names, values, strict=True) if "as a log" in value for code in codes([name])]
+    assert set(said) == LOGARITHMS
 
 
 def test_the_answers_for_a_user_without_such_events_are_those_of_the_evaluator() -> None:

@@ -16,7 +16,7 @@ from models.conditions.writing import hash_of
 from models.events import Event
 from models.log import Control, Tick, decode_control, opening
 from models.profile.codec import unpack
-from tests.support.condition_runs import AFTER_MS, Case, Moves, evaluate_naively, leaves
+from tests.support.condition_runs import Case, Moves, evaluate_naively, leaves
 from tests.support.event_logs import PartitionRecord, written
 from tests.support.random_conditions import StreamArrival, random_arrivals, random_segments
 from tests.support.segment_folds import fold_batches, moves_of, segments_version
@@ -70,7 +70,7 @@ def random_fold_case(seed: int, number_of_segments: int, number_of_arrivals: int
 def _on_time(arrivals: list[StreamArrival]) -> Iterator[StreamArrival]:
     """Yield the events; those with traits have the time of their first arrival."""
     first: dict[str, Event] = {}
-    for now, event, _ in arrivals:
+    for now, event, *_ in arrivals:
         if event is not None:
             on_time = event if event.traits is None else msgspec.structs.replace(event, at=now)
             yield StreamArrival(now, first.setdefault(event.id, on_time))
@@ -97,9 +97,9 @@ def _contents(case: Case) -> Iterator[Event | Control]:
         if arrival.now > now:
             now = arrival.now
             yield Tick(at=now)
-        assert arrival.event is not None
-        yield arrival.event
-    yield Tick(at=now + AFTER_MS)
+        if arrival.event is not None:
+            yield arrival.event
+    yield Tick(at=now + case.after)
 
 
 def fold_case(records: list[PartitionRecord], batch: int) -> FoldedCase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile
 from typing import Any, NamedTuple
 
@@ -42,6 +42,12 @@ class Case(NamedTuple):
         The stream.
     known_since
         Time of the user's first event, long before the conditions were applied; 0 for a user who is new.
+    features
+        The features when the conditions were applied, by name.
+    after
+        How long the clock goes on after the last arrival, milliseconds.
+    applied
+        Time at which the conditions are applied, milliseconds; 0 for the millisecond before the first arrival.
     """
 
     written: list[dict[str, Any]]
@@ -49,10 +55,15 @@ class Case(NamedTuple):
     covered: dict[int, int]
     arrivals: list[StreamArrival]
     known_since: int = 0
+    features: Mapping[str, float] = {}
+    after: int = AFTER_MS
+    applied: int = 0
 
     @property
     def begins(self) -> int:
         """Time at which the conditions are applied."""
+        if self.applied:
+            return self.applied
         return self.arrivals[0].now - 1 if self.arrivals else 0
 
 
@@ -204,8 +215,9 @@ def evaluate_naively(case: Case) -> Moves:
     durations = set(_durations(case.rules))
     if case.known_since:
         user.known_since, before = case.known_since, case.begins
+        user.scores += _named(case.features)
         moves += user.decide(before)
-    last = [StreamArrival(case.arrivals[-1].now + AFTER_MS)] if case.arrivals else []
+    last = [StreamArrival(case.arrivals[-1].now + case.after)] if case.arrivals else []
     for arrival in [*case.arrivals, *last]:
         while user.known_since is not None:
             instants = user.instants(before, arrival.now, durations)
@@ -224,8 +236,13 @@ def evaluate_naively(case: Case) -> Moves:
             user.add(arrival.event, arrival.now)
         elif arrival.score is not None:
             user.scores.append(arrival.score)
+        user.scores += _named(arrival.features)
         moves += user.decide(arrival.now)
     return moves
+
+
+def _named(features: Mapping[str, float]) -> list[tuple[str, float | None]]:
+    return [(f"feature:{name}", value) for name, value in features.items()]
 
 
 def ordered(rules: Sequence[SegmentRule]) -> list[SegmentRule]:

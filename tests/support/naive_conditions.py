@@ -246,8 +246,9 @@ class NaiveUser:
     # --- values ------------------------------------------------------------------------------------------------------
 
     def _value(self, rule: c.ValueClause, now: int) -> bool:
-        if rule.subject == "score":
-            history = [value for name, value in self.scores if name == rule.name]
+        if rule.subject in ("score", "feature"):
+            prefix = "" if rule.subject == "score" else "feature:"
+            history = [value for name, value in self.scores if name == prefix + rule.name]
             if rule.until_below is not None:
                 holds = False
                 for value in history:
@@ -266,8 +267,7 @@ class NaiveUser:
             return False
         if rule.comes_within is not None:
             return moment - rule.comes_within <= now < moment
-        assert rule.passed_since is not None
-        return now >= moment + rule.passed_since
+        return now >= moment + (rule.passed_since or 0)
 
     # --- instants ----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ All durations and times are multiples of half an hour, so that many instants coi
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -36,11 +37,14 @@ class StreamArrival(NamedTuple):
         The clock.
     event, score
         One of them; a score is its name and value.
+    features
+        The user's features as of the newest scored step, by name, if conditions read any.
     """
 
     now: int
     event: Event | None = None
     score: tuple[str, float | None] | None = None
+    features: Mapping[str, float] = {}
 
 
 def random_segments(rng: random.Random, number: int) -> list[dict[str, Any]]:

@@ -70,9 +70,22 @@ _MOVES: list[dict[str, Any]] = [
     {"from": ["visitor", "new"], "to": "engaged", "when": {"event": "click", "times": {"at_least": 2}, "within": "6h"}},
     {"from": "engaged", "to": "new", "when": {"absent": "click", "for": "12h"}},
 ]
+_FEATURED_MOVES: list[dict[str, Any]] = [
+    {"from": "visitor", "to": "loyal", "when": {"feature": "views_7d", "at_least": 1}},
+    {"from": ["loyal", "engaged"], "to": "at_risk", "when": {"feature": "activity_1d", "less_than": 0.2}},
+]
 _STAGED: dict[str, dict[str, Any]] = {
     "staged": {"any": [{"lifecycle": ["engaged", "at_risk"]}, {"all": [{"lifecycle": "new"}, {"segment": "viewer"}]}]},
     "visitor": {"all": [{"lifecycle": "visitor"}, {"trait": "plan", "is": "a"}]},
+}
+_FEATURED: dict[str, dict[str, Any]] = {
+    "loyal": {"feature": "orders", "at_least": 0.5},
+    "fading": {"feature": "activity_7d", "at_least": 1.2, "until_below": 0.9},
+    "reader": {"all": [{"feature": "messages_opened", "more_than": 0}, {"trait": "plan", "is": "a"}]},
+    "late": {"any": [{"feature": "days_since_last", "at_least": 0.3}, {"segment": "viewer"}]},
+    "not_steady": {"not": {"feature": "activity_trend", "at_least": 1, "at_most": 4}},
+    "evening": {"feature": "evening_share", "in": [0, 1]},
+    "long_loyal": {"segment": "loyal", "for": "6h"},
 }
 _SEGMENTS: dict[str, dict[str, Any]] = {
     "viewer": {"event": "product_view", "times": {"at_least": 2}, "within": "3h"},
@@ -98,7 +111,12 @@ _SEGMENTS: dict[str, dict[str, Any]] = {
 
 
 def random_log(
-    seed: int, *, with_versions: bool, with_segments: bool = False, with_lifecycle: bool = False
+    seed: int,
+    *,
+    with_versions: bool,
+    with_segments: bool = False,
+    with_lifecycle: bool = False,
+    with_features: bool = False,
 ) -> list[PartitionRecord]:
     """Make the log of a seed.
 
@@ -112,9 +130,11 @@ def random_log(
         Whether configurations have segments by rule, and rules that wait for them.
     with_lifecycle
         Whether configurations with segments have a lifecycle, too.
+    with_features
+        Whether they have segments that read features, too.
     """
     log = _RandomLog(random.Random(seed), with_versions=with_versions, with_segments=with_segments)
-    log.has_lifecycle = with_lifecycle
+    log.has_lifecycle, log.has_features = with_lifecycle, with_features
     return log.records()
 
 
@@ -156,7 +176,7 @@ class _RandomLog:
     def __init__(self, chance: random.Random, *, with_versions: bool, with_segments: bool) -> None:
         self._chance = chance
         self._with_segments = with_segments
-        self.has_lifecycle = False
+        self.has_lifecycle = self.has_features = False
         self._with_versions = with_versions
         self._has_wall_clock = chance.random() < 0.5
         self._users = [*(f"u{number}" for number in range(chance.choice((2, 5, 12)))), "anonymous:a1"]
@@ -267,6 +287,8 @@ class _RandomLog:
         if not self._with_segments or self._chance.random() < 0.1:
             return []
         names = self._chance.sample(list(_SEGMENTS), self._chance.randrange(3, len(_SEGMENTS)))
+        if self.has_features:
+            names += [*self._chance.sample(list(_FEATURED), self._chance.randrange(2, len(_FEATURED))), "loyal"]
         return sorted({*names, "viewer", "silent", "buyer"})
 
 
@@ -289,9 +311,11 @@ def _configuration(
     ]
     limits = {"quiet_hours": {"from": "22:00", "to": "08:00"}, "caps": [{"messages": 6, "within": "2d"}]}
     if segments:
-        limits["segments"] = [{"name": name, "when": _SEGMENTS[name]} for name in segments]
+        every = _SEGMENTS | _FEATURED
+        limits["segments"] = [{"name": name, "when": every[name]} for name in segments]
     if segments and has_lifecycle:
         limits["segments"] = [*limits["segments"], *({"name": one, "when": when} for one, when in _STAGED.items())]
-        limits["lifecycle"] = {"defaults": "usage" if "varied" in segments else "purchases", "moves": _MOVES}
+        moves = [*_MOVES, *(_FEATURED_MOVES if "loyal" in segments else ())]
+        limits["lifecycle"] = {"defaults": "usage" if "varied" in segments else "purchases", "moves": moves}
     content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
     return Use(name="configuration", version=version, content=msgspec.Raw(content))

@@ -29,6 +29,7 @@ def _fill(user: Customer) -> None:
     facts.clauses = ClauseState(entries={7: b"\x01\x02"}, dues={7: START + 5}, weight=9)
     ledger.memberships, ledger.segment_since = Memberships({3: START + 1}), START + 2
     ledger.stage, ledger.rfm = Stage("loyal", START + 3), IssuedRfm(5, 3, 4, 17)
+    ledger.features = {"gap_ratio": 0.25, "orders": 1.5}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.condition_folds import compare_folds, random_fold_case
+from tests.support.feature_folds import random_feature_case
 
 
 @settings(max_examples=150, deadline=None)
@@ -22,3 +23,11 @@ def test_a_membership_that_has_lasted_is_decided_with_the_time_since_which_the_u
 @pytest.mark.parametrize("seed", [100, 126])
 def test_a_new_time_zone_is_seen_by_the_first_event_of_a_piece(seed: int) -> None:
     assert compare_folds(random_fold_case(seed, 1 + seed % 5, seed % 46))[1] == ""
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(0, 40))
+def test_conditions_on_features_hold_by_the_features_of_the_newest_scored_step(
+    seed: int, segments: int, arrivals: int
+) -> None:
+    assert compare_folds(random_feature_case(seed, segments, arrivals))[1] == ""

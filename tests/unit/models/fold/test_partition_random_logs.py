@@ -14,6 +14,7 @@ from models.fold import step
 from models.fold.partition import PartitionFold
 from models.log import Tick, opening
 from models.profile import reducers
+from models.profile.codec import unpack
 from models.units import HOUR
 from tests.support.event_logs import START, PartitionRecord, fold_log, written
 from tests.support.random_logs import random_log
@@ -125,6 +126,25 @@ def test_a_log_with_a_lifecycle_and_new_gaps_gives_the_same_bytes_in_any_cut(see
     _, _, outputs = assert_equal_in_all_cuts(log)
 
     assert any(topic == "signals" and value and b"lifecycle_moved" in value for topic, _, value in outputs)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_conditions_on_features_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    log = random_log(
+        600 + seed, with_versions=True, with_segments=True, with_lifecycle=seed % 2 == 0, with_features=True
+    )
+
+    records, _, outputs = assert_equal_in_all_cuts(log)
+
+    users = [unpack(packed) for key, packed in records.items() if key[:1] != b"\x00"]
+    assert any(user.ledger.features for user in users)
+    assert any(topic == "signals" and value and b'"name":"loyal"' in value for topic, _, value in outputs)
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_features_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    assert_equal_in_all_cuts(random_log(650 + seed, with_versions=True, with_segments=True, with_features=True))
 
 
 @pytest.mark.usefixtures("failing")

@@ -19,7 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "a735e93fdfc006b0",
+    ("profile", 5): "e904cd83d9d0a95a",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "265a3b30358a9bea",
 }
