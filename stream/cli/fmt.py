@@ -22,22 +22,22 @@ def fmt(
     ] = False,
     stdout: Annotated[bool, typer.Option("--stdout", help="Print the canonical form instead of writing it.")] = False,
 ) -> None:
-    """Write the conditions of the segments in their canonical form.
+    """Write the conditions of segments and lifecycle in their canonical form.
 
-    Their meaning stays, and so do comments and everything outside the
-    segments.
+    Their meaning stays, and so do comments and everything outside of these
+    two sections.
     """
     if check and stdout:
         raise typer.BadParameter("--check or --stdout, not both")
     path = file or default_file() or Path(FILE)
     found = rewritten(path)
-    if found.note:
-        print_error(f"note: {path}: the segments are left as they are: {found.note}")
+    for note in found.notes:
+        print_error(f"note: {path}: {note}")
     if stdout:
         sys.stdout.buffer.write(found.content)
         sys.stdout.flush()
     elif not found.changed:
-        print_line(f"{path} is in canonical form" if not found.note else f"{path} is unchanged")
+        print_line(f"{path} is in canonical form" if not found.notes else f"{path} is unchanged")
     elif check:
         print_line(f"{path} is not in canonical form: perennial fmt writes it")
         raise typer.Exit(1)

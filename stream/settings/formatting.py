@@ -1,8 +1,8 @@
-"""The canonical form of the settings file's text, for ``perennial fmt``: the conditions of segments by rule.
+"""The canonical form of the settings file's text, for ``perennial fmt``: the sections that have conditions.
 
-Only the segments are written again; every other character stays. A group (``all``, ``any``, ``none``) has a line for
-each of its conditions. A clause has one line if it fits, with its keys in one sequence. Comments stay beside the
-condition that they belong to.
+Only the segments by rule and the lifecycle are written again; every other character stays. A group (``all``, ``any``,
+``none``) has a line for each of its conditions. A clause has one line if it fits, with its keys in one sequence.
+Comments stay beside the condition that they belong to.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ from stream.settings import plain_yaml
 from stream.settings.comments import Comments, tokens_of
 from stream.settings.plain_writing import WIDTH, begin_with, indent, lines_of, one_line, write_member
 
-SECTION = "segments"
-"""Section that is formatted."""
+SEGMENTS, LIFECYCLE = "segments", "lifecycle"
+SECTIONS = (SEGMENTS, LIFECYCLE)
+"""Sections that are formatted."""
 
+_LEFT = {SEGMENTS: "the segments are left as they are", LIFECYCLE: "the lifecycle is left as it is"}
+_MOVES = "moves"
+_KEYS = {SEGMENTS: ("name", "when"), LIFECYCLE: ("defaults", "stages", _MOVES), _MOVES: ("from", "to", "when")}
+"""The sequence of keys; any others come after them."""
 _KEPT = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)
 
 
@@ -32,16 +37,24 @@ class Formatted(NamedTuple):
     ----------
     text
         The text.
-    note
-        Reason why the segments are left as they are; empty if they are formatted.
+    notes
+        Which sections are left as they are, each with the reason.
     """
 
     text: str
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class _Extent(NamedTuple):
     start: int
+    end: int
+
+
+class _Place(NamedTuple):
+    """The place of a section: where its key ends, its value, and where the next section begins."""
+
+    start: int
+    node: yaml.CollectionNode
     end: int
 
 
@@ -71,12 +84,12 @@ class _Piece:
 
 
 def formatted(text: str) -> Formatted:
-    """Write the segments of a settings file in their canonical form.
+    """Write the segments and the lifecycle of a settings file in their canonical form.
 
     Parameters
     ----------
     text
-        The file's text: a mapping with valid segments, whose lines end with a line feed alone.
+        The file's text: a mapping with valid sections, whose lines end with a line feed alone.
 
     Examples
     --------
@@ -88,39 +101,70 @@ def formatted(text: str) -> Formatted:
             - {trait: plan, is: pro}
             - {segment: a}  # ours
     """
+    notes: list[str] = []
+    for section in SECTIONS:
+        text, reason = _with_section(text, section)
+        if reason:
+            notes.append(f"{_LEFT[section]}: {reason}")
+    return Formatted(text, tuple(notes))
+
+
+def _with_section(text: str, section: str) -> tuple[str, str]:
+    """Return a text with the canonical form of one section, and the reason why the section is left as it is."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     values, _ = plain_yaml.read(text)
     assert isinstance(root, yaml.MappingNode)
-    place = _place(root)
-    if place is None or not values[SECTION]:
-        return Formatted(text)
-    start, node, end = place
-    tokens = tokens_of(text)
-    inside = [token for token in tokens if start <= token.start_mark.index < end]
+    place = _place(root, section)
+    if place is None or not values[section]:
+        return text, ""
     if root.flow_style:
-        return Formatted(text, "a file in braces has no lines of its own for conditions")
+        return text, "a file in braces has no lines of its own for conditions"
+    tokens = tokens_of(text)
+    inside = [token for token in tokens if place.start <= token.start_mark.index < place.end]
     if any(isinstance(token, _KEPT) or getattr(token, "style", None) in ("|", ">") for token in inside):
-        return Formatted(text, "they have an anchor, an alias, a tag or a text over several lines")
-    result = _Entries(text, Comments(text, tokens)).formatted(start, node, values[SECTION])
-    expected = [{**entry, "when": plain(parse_condition(entry["when"], SECTION))} for entry in values[SECTION]]
-    assert plain_yaml.read(result)[0] == {**values, SECTION: expected}, "a formatted file means something else"
-    return Formatted(result)
+        return text, "anchors, aliases, tags, and texts over several lines are not formatted"
+    result = _Section(text, Comments(text, tokens)).formatted(place, values[section])
+    expected = {**values, section: _canonical(section, values[section])}
+    assert plain_yaml.read(result)[0] == expected, "a formatted file means something else"
+    return result, ""
 
 
-def _place(root: yaml.MappingNode) -> tuple[int, yaml.SequenceNode, int] | None:
-    """Return where the segments' key ends, their list, and where the next section begins."""
+def _canonical(section: str, value: Any) -> Any:
+    """Return the value of a section as its canonical form states it."""
+    if section == LIFECYCLE:
+        return {**value, _MOVES: _canonical(_MOVES, value[_MOVES])} if value.get(_MOVES) else value
+    return [{name: _plain_member(name, inner) for name, inner in entry.items()} for entry in value]
+
+
+def _plain_member(name: str, value: Any) -> Any:
+    """Return the value of a key of a segment or a move: a condition as it is written, and one stage without a list."""
+    if name == "when" and isinstance(value, dict):
+        return plain(parse_condition(value, name))
+    return value[0] if name == "from" and isinstance(value, list) and len(value) == 1 else value
+
+
+def _place(root: yaml.MappingNode, section: str) -> _Place | None:
     keys = [key for key, _ in root.value]
     for i, (key, value) in enumerate(root.value):
-        if key.value == SECTION:
-            if not isinstance(value, yaml.SequenceNode):
+        if key.value == section:
+            if not isinstance(value, yaml.CollectionNode):
                 return None
             end = keys[i + 1].start_mark.index if i + 1 < len(keys) else root.end_mark.index
-            return key.end_mark.index, value, end
+            return _Place(key.end_mark.index, value, end)
     return None
 
 
-class _Entries:
-    """The segments of a text.
+class _Value(NamedTuple):
+    """A value in the text, and the extent of the comments that belong to it."""
+
+    node: Any
+    value: Any
+    start: int
+    end: int
+
+
+class _Section:
+    """A section of a text.
 
     Parameters
     ----------
@@ -134,39 +178,43 @@ class _Entries:
         self._text = text
         self._comments = comments
 
-    def formatted(self, start: int, node: yaml.SequenceNode, values: list[Any]) -> str:
-        """Return the text with the canonical form of the segments; ``start`` is where the key of their section ends."""
-        pieces = [_Piece() for _ in values]
-        head = self._spread(start, [_extent(entry) for entry in node.value], pieces, _end(node))
-        lines = [_with(f"{self._text[:start]}:", head)]
-        for entry, value, piece in zip(node.value, values, pieces, strict=True):
-            before, written = self._entry(entry, value, piece.after, WIDTH - 4)
-            lines += indent([*piece.before, *before, *begin_with("- ", written)])
-        return "\n".join(lines) + self._text[_end(node) :]
+    def formatted(self, place: _Place, value: Any) -> str:
+        """Return the text with the canonical form of the section."""
+        end = self._text.find("\n", _end(place.node))
+        end = len(self._text) if end < 0 else end
+        one = _Value(place.node, value, place.start, end)
+        if isinstance(place.node, yaml.SequenceNode):
+            head, lines = self._entries(one, SEGMENTS, [], WIDTH - 4)
+        else:
+            head, before, lines = self._mapping(one, LIFECYCLE, [], WIDTH - 2)
+            lines = [*before, *lines]
+        return "\n".join([_with(f"{self._text[: place.start]}:", head), *indent(lines)]) + self._text[end:]
 
-    def _entry(
-        self, node: yaml.MappingNode, value: dict[str, Any], after: list[str], room: int
-    ) -> tuple[list[str], list[str]]:
-        """Write a segment: its name, its condition, then everything else; return comments before it, and its lines."""
+    def _entries(self, one: _Value, kind: str, after: list[str], room: int) -> tuple[list[str], list[str]]:
+        """Write a list of segments or moves; return the comments of the whole list, and its lines."""
+        pieces = [_Piece() for _ in one.value]
+        head = self._spread(one.start, [_extent(entry) for entry in one.node.value], pieces, one.end)
+        pieces[-1].after += after
+        found: list[str] = []
+        for entry, value, piece in zip(one.node.value, one.value, pieces, strict=True):
+            inner = _Value(entry, value, entry.start_mark.index, _end(entry))
+            whole, before, lines = self._mapping(inner, kind, piece.after, room)
+            found += [*piece.before, *whole, *before, *begin_with("- ", lines)]
+        return head, found
+
+    def _mapping(self, one: _Value, kind: str, after: list[str], room: int) -> tuple[list[str], list[str], list[str]]:
+        """Write keys and values in their sequence; return the comments of the whole, those before it, and its lines."""
+        node = one.node
         pieces = {key.value: _Piece() for key, _ in node.value}
         extents = [_Extent(key.start_mark.index, _end(inner)) for key, inner in node.value]
-        head = self._spread(node.start_mark.index, extents, [*pieces.values()], _end(node))
+        head = self._spread(one.start, extents, [*pieces.values()], one.end)
         if not node.flow_style:  # a comment after the last line belongs to that line, which may be moved
             pieces[node.value[-1][0].value].after += after
         written: dict[str, list[str]] = {}
         for key, inner in node.value:
-            name, piece = key.value, pieces[key.value]
-            if name == "when":
-                condition = self._condition(inner, value[name])
-                piece.before += [*self._between(key.end_mark.index, inner.start_mark.index), *condition.before]
-                piece.after = [*condition.after, *piece.after]
-                lines = self._lines(condition, room - 2)
-                is_short = len(lines) == 1 and not condition.key and len(lines[0]) + len("when: ") <= room
-                written[name] = [f"when: {lines[0]}"] if is_short else ["when:", *indent(lines)]
-            else:
-                piece.before += self._between(key.end_mark.index, _end(inner))
-                written[name] = write_member(one_line(name), value[name], room)
-        names = sorted(written, key=lambda name: ("name", "when").index(name) if name in ("name", "when") else 2)
+            member = _Value(inner, one.value[key.value], key.end_mark.index, _end(inner))
+            written[key.value] = self._member(key.value, member, pieces[key.value], room)
+        names = sorted(written, key=lambda name: _KEYS[kind].index(name) if name in _KEYS[kind] else len(_KEYS[kind]))
         found: list[str] = []
         for name in names:
             lines = [*filter(None, pieces[name].before), *written[name]]
@@ -174,7 +222,23 @@ class _Entries:
         if node.flow_style:
             found[-1] = _with(found[-1], after)
         alone = len([text for text in pieces[names[0]].before if text])
-        return [*head, *found[:alone]], found[alone:]
+        return head, found[:alone], found[alone:]
+
+    def _member(self, name: str, one: _Value, piece: _Piece, room: int) -> list[str]:
+        """Write a key and its value; comments inside of the value are moved into the piece."""
+        if name == "when" and isinstance(one.value, dict):
+            condition = self._condition(one.node, one.value)
+            piece.before += [*self._between(one.start, one.node.start_mark.index), *condition.before]
+            piece.after = [*condition.after, *piece.after]
+            lines = self._lines(condition, room - 2)
+            is_short = len(lines) == 1 and not condition.key and len(lines[0]) + len("when: ") <= room
+            return [f"when: {lines[0]}"] if is_short else ["when:", *indent(lines)]
+        if name == _MOVES and one.value:
+            head, lines = self._entries(one, _MOVES, piece.after, room - 4)
+            piece.after = []
+            return [_with(f"{_MOVES}:", head), *indent(lines)]
+        piece.before += self._between(one.start, one.end)
+        return write_member(one_line(name), _plain_member(name, one.value), room)
 
     def _condition(self, node: yaml.MappingNode, value: dict[str, Any]) -> _Piece:
         key = next(iter(value))
@@ -190,7 +254,7 @@ class _Entries:
             part.before = [*self._between(node.start_mark.index, inner.start_mark.index), *part.before]
             part.before += self._between(_end(inner), _end(node))
             return _simple(_Piece(key, parts=[part]))
-        clause = plain(parse_condition(value, SECTION))
+        clause = plain(parse_condition(value, "when"))
         return _Piece(clause=clause, before=self._between(node.start_mark.index, _end(node)))
 
     def _lines(self, piece: _Piece, room: int) -> list[str]:

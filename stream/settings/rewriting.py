@@ -11,7 +11,7 @@ from models.configuration.parsing import parse
 from models.encoding import BYTE_ORDER_MARK, TEXT
 from models.errors import InvalidConfiguration
 from stream.settings import sources
-from stream.settings.formatting import SECTION, Formatted, formatted
+from stream.settings.formatting import SECTIONS, Formatted, formatted
 
 
 class Rewritten(NamedTuple):
@@ -23,13 +23,13 @@ class Rewritten(NamedTuple):
         The bytes.
     changed
         Whether they differ from those of the file.
-    note
-        Reason why the segments are left as they are; empty if they are formatted.
+    notes
+        Which sections are left as they are, each with the reason.
     """
 
     content: bytes
     changed: bool
-    note: str
+    notes: tuple[str, ...]
 
 
 def rewritten(file: Path) -> Rewritten:
@@ -38,11 +38,11 @@ def rewritten(file: Path) -> Rewritten:
     Raises
     ------
     InvalidSettings
-        The file cannot be read, or its segments have a mistake.
+        The file cannot be read, or its segments or its lifecycle have a mistake.
     """
     given = sources.read_file(file)
     try:
-        parse({name: value for name, value in given.values.items() if name == SECTION and value is not None}, {})
+        parse({name: value for name, value in given.values.items() if name in SECTIONS and value is not None}, {})
     except InvalidConfiguration as error:
         raise given.explain(error, secret=False) from error
     before = file.read_bytes()
@@ -51,13 +51,13 @@ def rewritten(file: Path) -> Rewritten:
     plain = text.replace("\r\n", "\n")
     has_returns = plain != text
     if "\r" in plain or (has_returns and plain.replace("\n", "\r\n") != text):
-        result = Formatted(text, "its lines end in different ways")
+        result = Formatted(text, ("the conditions are left as they are: the lines of the file end in different ways",))
     else:
         result = formatted(plain)
         if has_returns:
             result = result._replace(text=result.text.replace("\n", "\r\n"))
     content = mark + result.text.encode()
-    return Rewritten(content, content != before, result.note)
+    return Rewritten(content, content != before, result.notes)
 
 
 def replace(file: Path, content: bytes) -> None:

@@ -56,7 +56,7 @@ def test_every_example_is_valid_and_keeps_its_meaning_in_the_canonical_form(bloc
 
     assert configuration.segments or configuration.rules
     assert configured(formatted(block).text).segments == configuration.segments
-    assert formatted(block).note == ""
+    assert formatted(block).notes == ()
 
 
 def test_the_first_examples_have_no_mistakes_and_the_rule_waits_for_one_of_them() -> None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from models.events import Event, OrderLine
+from models.lifecycle.defaults import DEFAULTS, DefaultName
+from models.lifecycle.definition import STAGES
 
 HALF_HOUR_MS = 1_800_000
 DURATIONS = ("30m", "1h", "2h", "6h", "1d", "2d", "3d")
@@ -55,6 +57,28 @@ def random_segments(rng: random.Random, number: int) -> list[dict[str, Any]]:
         found.append({"name": f"segment {i}", "when": _condition(rng, names, 0)})
     rng.shuffle(found)
     return found
+
+
+def random_lifecycle(rng: random.Random) -> dict[str, Any]:
+    """Return a section ``lifecycle``: moves in addition to default ones, or between stages of its own."""
+    defaults: DefaultName = rng.choice(("purchases", "usage", "none"))
+    stages = ["in", "out", "no"] if defaults == "none" and rng.random() < 0.5 else list(STAGES)
+    pairs = [(origin, target) for origin in stages for target in stages if origin != target]
+    rng.shuffle(pairs)
+    known = {(origin, move.target) for move in DEFAULTS[defaults] for origin in move.origins}
+    moves: list[dict[str, Any]] = []
+    for target in stages:
+        origins = [origin for origin, other in pairs if other == target][: rng.randint(0 if moves else 1, 3)]
+        if not origins:
+            continue
+        is_default = all((origin, target) in known for origin in origins)
+        when = "never" if is_default and rng.random() < 0.4 else _condition(rng, [], 0)
+        one = len(origins) == 1 and rng.random() < 0.5
+        moves.append({"from": origins[0] if one else origins, "to": target, "when": when})
+    found: dict[str, Any] = {"moves": moves}
+    if defaults != "purchases" or rng.random() < 0.5:
+        found["defaults"] = defaults
+    return found | ({"stages": stages} if len(stages) < len(STAGES) else {})
 
 
 def _condition(rng: random.Random, names: list[str], depth: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``perennial fmt`` rewrites the segments of a settings file, and nothing else."""
+"""``perennial fmt`` rewrites the segments and the lifecycle of a settings file, and nothing else."""
 
 from __future__ import annotations
 
@@ -78,12 +78,28 @@ def test_what_is_left_as_it_is_has_a_reason(file: Path, capsys: pytest.CaptureFi
     assert file.read_bytes() == mixed
     said = capsys.readouterr()
     assert said.out == f"{file} is unchanged\n"
-    assert "the segments are left as they are: its lines end in different ways" in said.err
+    assert "the conditions are left as they are: the lines of the file end in different ways" in said.err
+
+
+def test_segments_that_read_the_stage_are_formatted_beside_the_lifecycle(file: Path) -> None:
+    stages, segments = "lifecycle: {defaults:  usage}\n", "segments: [{name: a, when: {lifecycle:  at_risk}}]\n"
+    file.write_text(f"version: 1\n{stages}{segments}")
+
+    assert run(["fmt", str(file)]) == 0
+
+    assert file.read_text() == (
+        "version: 1\nlifecycle:\n  defaults: usage\nsegments:\n  - name: a\n    when: {lifecycle: at_risk}\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("version: 1\nlifecycle:\n  defaults: usag\n", "did you mean usage?"),
+        (
+            "version: 1\nlifecycle:\n  moves:\n    - {from: new, to: lost, when: never}\n",
+            ":4: lifecycle.moves[0].to: found 'lost'; allowed: one of visitor, new, activated",
+        ),
         ("version: 1\nsegments:\n  - name: a\n    when: {segmnt: b}\n", ":4: segments[0].when.segmnt"),
         ("version: 1\nsegments: [{name: a, when: {segment: b}, whn: 1}]\n", "did you mean when?"),
         ("version: 1\nsegments: {\n", "is not YAML"),

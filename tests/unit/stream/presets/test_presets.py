@@ -10,6 +10,7 @@ from models.configuration.parsing import parse
 from stream.installation.check import findings
 from stream.presets import FilesInTheWay, files, write
 from stream.settings import plain_yaml
+from stream.settings.formatting import formatted
 from stream.settings.loading import load
 from stream.settings.rules import read_configuration
 from tests.support.paths import ROOT
@@ -52,6 +53,13 @@ def test_the_example_of_a_segment_is_valid(preset: str) -> None:
     lines = [line.removeprefix("# ") for line in ["# segments:", *commented.splitlines()]]
 
     assert len(parse(plain_yaml.read("\n".join(lines))[0], {}).segments) == 1
+
+
+@both
+def test_a_preset_is_in_canonical_form(preset: str) -> None:
+    text = files(preset)["perennial.yaml"]
+
+    assert formatted(text).text == text
 
 
 def test_existing_files_are_not_overwritten_without_replace(tmp_path: Path) -> None:
