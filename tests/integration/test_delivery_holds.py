@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from models.delivery.messages import encode_message
 from stream.cluster import topics
 from stream.installation.applying import apply
 from stream.installation.commands import perennial
-from stream.installation.embedded_broker import EmbeddedBroker
 from stream.settings.loading import load
 from tests.support.brokers import Cluster, free_ports
+from tests.support.forwarding import forwarding
 from tests.support.letters import letters, text_message
 from tests.support.mail import FakeMailServer, serving
 from tests.support.processes import await_true
@@ -152,36 +153,57 @@ def test_only_a_channel_without_provider_waits_until_the_rules_no_longer_need_it
     assert draft["held"] == held["held"], "the draft in the file must not change the reasons"
 
 
+@contextmanager
+def starting(
+    command: tuple[str, ...], environment: dict[str, str], folder: Path
+) -> Iterator[Callable[[str], Awaitable[None]]]:
+    """Run a command, and yield a function that waits until the process has logged some words."""
+    output = folder / "log"
+    with (
+        output.open("wb") as log,
+        subprocess.Popen(
+            perennial(*command), env={**os.environ, **environment}, cwd=folder, stdout=log, stderr=log
+        ) as process,
+    ):
+
+        async def says(words: str) -> None:
+            def is_said() -> bool:
+                text = output.read_text(errors="replace")
+                assert words in text or process.poll() is None, f"the process has ended: {text}"
+                return words in text
+
+            await asyncio.to_thread(await_true, is_said, 60)
+
+        try:
+            yield says
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [("worker", "--processes", "0", "--learn", "0"), ("worker", "--role", "deliver"), ("collector", "--port", "0")],
     ids=["worker", "role", "collector"],
 )
-def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_reports_it(
-    tmp_path: Path, command: tuple[str, ...]
+async def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_reports_it(
+    embedded: Cluster, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    [port] = free_ports(1)
-    metrics = {f"PERENNIAL_METRICS__{name}": "0" for name in ("DELIVER", "WORKER", "COLLECTOR")}
-    given = {"PERENNIAL_KAFKA__SERVERS": f"127.0.0.1:{port}", "PERENNIAL_KAFKA__EMBEDDED": "true", **metrics}
-    output = tmp_path / "log"
-
-    def said(words: str) -> Callable[[], bool]:
-        return lambda: words in output.read_text(errors="replace")
-
-    with (
-        output.open("wb") as log,
-        subprocess.Popen(
-            perennial(*command), env={**os.environ, **given}, cwd=tmp_path, stdout=log, stderr=log
-        ) as process,
-    ):
-        try:
-            await_true(said(f"waiting for the broker: no broker answers at 127.0.0.1:{port}"), 60)
-            with EmbeddedBroker(port, tmp_path / "broker") as broker:
-                topics.create(broker.connection(), 4)
-                await_true(said("the broker answers"), 60)
+    # The topics exist before the broker can be reached, because a process that finds none ends with an error.
+    topics.create(embedded.connection, 4)
+    with socket.socket() as address:
+        address.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can take the port
+        server = f"127.0.0.1:{address.getsockname()[1]}"
+        given = {
+            "PERENNIAL_KAFKA__SERVERS": server,
+            "PERENNIAL_KAFKA__PREFIX": embedded.connection.prefix,
+            "PERENNIAL_KAFKA__EMBEDDED": "true",
+            **{f"PERENNIAL_METRICS__{name}": "0" for name in ("DELIVER", "WORKER", "COLLECTOR")},
+        }
+        with starting(command, given, tmp_path) as says:
+            await says(f"waiting for the broker: no broker answers at {server}")
+            async with forwarding(embedded.connection.servers, address):
+                await says("the broker answers")
                 if command[0] == "collector":
-                    await_true(said("http://127.0.0.1:"), 60)
-                assert process.poll() is None
-        finally:
-            process.kill()
+                    await says("http://127.0.0.1:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ CHUNK = 1 << 14
 
 
 class Forwarder:
-    """Forwarder of TCP connections on ``port`` of loopback to a broker; see :func:`forwarding`.
+    """Forwarder of TCP connections to a broker; see :func:`forwarding`.
 
     Attributes
     ----------
@@ -22,10 +23,9 @@ class Forwarder:
         down.
     """
 
-    def __init__(self, broker: str, port: int) -> None:
+    def __init__(self, broker: str) -> None:
         self._host, _, number = broker.rpartition(":")
         self._number = int(number)
-        self.port = port
         self.bytes_per_s: int | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,9 +54,17 @@ class Forwarder:
 
 
 @asynccontextmanager
-async def forwarding(broker: str, port: int) -> AsyncIterator[Forwarder]:
-    """Forward from ``port`` until the end of the block."""
-    forwarder = Forwarder(broker, port)
+async def forwarding(broker: str, place: int | socket.socket) -> AsyncIterator[Forwarder]:
+    """Forward until the end of the block.
+
+    Parameters
+    ----------
+    broker
+        Address of the broker.
+    place
+        Where to listen: a port of loopback, or a socket that has an address already.
+    """
+    forwarder = Forwarder(broker)
     open_ones: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +76,10 @@ async def forwarding(broker: str, port: int) -> AsyncIterator[Forwarder]:
         finally:
             open_ones.discard(task)
 
-    server = await asyncio.start_server(accept, HOST, port)
+    if isinstance(place, socket.socket):
+        server = await asyncio.start_server(accept, sock=place)
+    else:
+        server = await asyncio.start_server(accept, HOST, place)
     try:
         yield forwarder
     finally:
