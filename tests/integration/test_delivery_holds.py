@@ -193,7 +193,7 @@ async def test_a_process_waits_for_a_broker_that_does_not_answer_yet_and_reports
     # The topics exist before the broker can be reached, because a process that finds none ends with an error.
     topics.create(embedded.connection, 4)
     with socket.socket() as address:
-        address.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can take the port
+        address.bind(("127.0.0.1", 0))  # no process listens, and no other one can take the port
         server = f"127.0.0.1:{address.getsockname()[1]}"
         given = {
             "PERENNIAL_KAFKA__SERVERS": server,
