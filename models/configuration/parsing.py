@@ -32,6 +32,7 @@ from models.configuration.definition import (
     TraitDefinition,
     When,
 )
+from models.configuration.journey_clauses import require_no_journey
 from models.configuration.templates import Template
 from models.durations import milliseconds
 from models.errors import InvalidConfiguration
@@ -94,6 +95,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         seen.add(rule.name)
     segments = parse_segments(mapping.get("segments", []))
     lifecycle = None if written.lifecycle is None else stages.read_lifecycle(written.lifecycle)
+    require_no_journey(segments)
     stages.check_stages(segments, lifecycle)
     for i, rule in enumerate(rules):
         if rule.when.kind == "entered_stage":
