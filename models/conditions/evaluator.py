@@ -68,8 +68,21 @@ class View:
         since = self.user.memberships.since.get(self.program.segments[index].key)
         if since is not None:
             return self.at - since >= duration
-        truth = self._segments[index] if index in self._segments else self.decide(index)
-        return None if truth is None else False
+        if index not in self._segments:
+            self._decide_all(index)
+        return None if self._segments[index] is None else False
+
+    def _decide_all(self, index: int) -> None:
+        """Decide a segment after all those that it needs; a long chain must not recurse."""
+        segments, since = self.program.segments, self.user.memberships.since
+        waiting, needed = [index], {index}
+        while waiting:
+            for inner in segments[waiting.pop()].inner:
+                if inner not in needed and inner not in self._segments and segments[inner].key not in since:
+                    needed.add(inner)
+                    waiting.append(inner)
+        for one in sorted(needed):
+            self.decide(one)
 
     def learned(self, name: str, duration: int) -> Truth:
         """Return whether the user is in a learned segment for a duration."""

@@ -25,7 +25,7 @@ from models.conditions.clauses import (
     ValueClause,
 )
 from models.conditions.gaps import gap_length
-from models.conditions.ordering import in_order
+from models.conditions.ordering import in_order, require_short_chains
 from models.conditions.properties import LINE
 from models.conditions.schema import (
     FORMS,
@@ -109,8 +109,8 @@ def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...
     Raises
     ------
     InvalidConfiguration
-        A condition is wrong, a name is used twice or belongs to learned segments, or segments refer to each other in a
-        circle.
+        A condition is wrong, or a name is used twice or belongs to learned segments. Or segments refer to each other in
+        a circle, or in a chain that is too long.
     """
     if not isinstance(value, list):
         raise InvalidConfiguration(path, value, "a list of segments")
@@ -129,7 +129,7 @@ def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...
             raise InvalidConfiguration(f"{where}.name", name, f"a name that no learned segment may have ({_LEARNED})")
         names.add(name)
         found.append(SegmentRule(name, parse_condition(one["when"], f"{where}.when")))
-    in_order(found, path)
+    require_short_chains(in_order(found, path), path)
     return tuple(found)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 from models.conditions.ages import AbsentEvaluator
 from models.conditions.clauses import (
@@ -35,6 +36,7 @@ from models.events import Event
 ValueName = tuple[Subject, str]
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class SegmentProgram:
     """A segment by rule, compiled.
 
@@ -50,20 +52,20 @@ class SegmentProgram:
         The condition as a function.
     leaves
         Numbers of the clauses in it.
+    inner
+        Indexes of the segments by rule to which it refers.
     dependents
         Indexes of the segments that refer to it.
     """
 
-    __slots__ = ("condition", "dependents", "index", "key", "leaves", "name", "test")
-
-    def __init__(self, index: int, rule: SegmentRule, test: Test, leaves: frozenset[int]) -> None:
-        self.index = index
-        self.key = segment_key(rule.name)
-        self.name = rule.name
-        self.condition = rule.when
-        self.test = test
-        self.leaves = leaves
-        self.dependents: tuple[int, ...] = ()
+    index: int
+    key: int
+    name: str
+    condition: Condition
+    test: Test
+    leaves: frozenset[int]
+    inner: tuple[int, ...]
+    dependents: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         """Name the segment."""
@@ -207,7 +209,7 @@ class ConditionProgram:
                 self._ages_of.setdefault(age, []).append(leaf)
         uncovered = [leaf for leaf in self.leaves.values() if ALWAYS < leaf.known_at < NEVER]
         self._calendars = [leaf for leaf in uncovered if leaf.reads_zone]
-        self._known = sorted((leaf for leaf in uncovered if not leaf.reads_zone), key=_known_at)
+        self._known = sorted((leaf for leaf in uncovered if not leaf.reads_zone), key=attrgetter("known_at"))
         self._known_at = [leaf.known_at for leaf in self._known]
         self._last_known = max((leaf.covered_from for leaf in uncovered), default=ALWAYS)
         unknown = _Unknown()
@@ -264,7 +266,9 @@ class ConditionProgram:
     def _add(self, rule: SegmentRule) -> None:
         index, leaves = len(self.segments), set[int]()
         test = self._compile(rule.when, index, leaves)
-        self.segments.append(SegmentProgram(index, rule, test, frozenset(leaves)))
+        inner = tuple(sorted(self._index[name] for name in references(rule.when) & self._index.keys()))
+        key, reads = segment_key(rule.name), frozenset(leaves)
+        self.segments.append(SegmentProgram(index, key, rule.name, rule.when, test, reads, inner))
         self._index[rule.name] = index
 
     def _watch(self, index: int, condition: Condition) -> WatchedCondition:
@@ -328,7 +332,7 @@ class ConditionProgram:
             numbers.setdefault(name, []).extend((bound, leaf) for bound in bounds)
         self.by_value = {name: tuple(leaves) for name, leaves in others.items()}
         for name, pairs in numbers.items():
-            pairs.sort(key=_bound_of)
+            pairs.sort(key=itemgetter(0))
             self.numbers[name] = NumberIndex([bound for bound, _ in pairs], [leaf for _, leaf in pairs])
 
 
@@ -390,11 +394,3 @@ def _bounds_of(clause: ValueClause) -> list[float]:
     if comparison != only:
         return []
     return [float(bound) for bound in (*bounds, clause.until_below) if bound is not None]
-
-
-def _known_at(leaf: LeafEvaluator) -> int:
-    return leaf.known_at
-
-
-def _bound_of(pair: tuple[float, Any]) -> float:
-    return pair[0]

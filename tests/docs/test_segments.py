@@ -12,6 +12,7 @@ from models.conditions import evaluator, schema, sums
 from models.conditions.checking import ConditionChecker
 from models.conditions.clauses import EventClause, MeasureKind
 from models.conditions.knowledge import Knowledge
+from models.conditions.ordering import MAX_CHAIN
 from models.conditions.parsing import parse_condition
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
@@ -118,6 +119,7 @@ def test_names_and_limits_are_those_of_the_code() -> None:
     assert all(f"`{name}`" in flat for name in (*LEARNED_NAMES, *SCORES))
     assert f"A count or a number of values is at most {schema.MAX_COUNT:,}." in flat
     assert f"Conditions are at most {schema.MAX_DEPTH} levels deep." in flat
+    assert f"At most {MAX_CHAIN} segments may refer to each other one after the other." in flat
     assert f"at most {sums.MAX_ENTRIES:,}." in flat
     assert f"at most {evaluator.MAX_STATE_BYTES // 1024} KiB" in flat
     assert f"2 to {schema.MAX_STEPS} steps" in flat

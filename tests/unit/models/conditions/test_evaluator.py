@@ -4,10 +4,13 @@ import msgspec
 import pytest
 
 from models.conditions.clauses import NoneOf, SegmentClause, SegmentRule
-from models.conditions.evaluator import MAX_STATE_BYTES, Evaluator
+from models.conditions.evaluator import MAX_STATE_BYTES, Evaluator, View
 from models.conditions.leaf import NoValues, Person
-from models.conditions.parsing import parse_segments
+from models.conditions.ordering import MAX_CHAIN
+from models.conditions.parsing import parse_condition, parse_segments
 from models.conditions.program import ConditionProgram
+from models.conditions.schema import MAX_DEPTH
+from models.conditions.truth import Truth
 from models.conditions.user_state import UserConditions
 from models.conditions.varieties import MAX_VALUES
 from models.errors import InvalidConfiguration
@@ -213,9 +216,63 @@ def test_a_long_chain_of_segments_is_compiled_without_recursion_and_each_is_judg
     for i in range(1, 1500):
         before = {"segment": f"s {i - 1}"}
         chain.append({"name": f"s {i}", "when": {"any": [before, {"not": before}]}})
-    program = ConditionProgram(parse_segments(chain[::-1]))
+    rules = [SegmentRule(one["name"], parse_condition(one["when"], "when")) for one in chain]
+    program = ConditionProgram(rules[::-1])
     assert [segment.name for segment in program.segments] == [one["name"] for one in chain]
     assert program.fresh == tuple(range(1500))
+
+
+def longest_chain() -> dict[str, Any]:
+    """Return the longest chain of segments, each as deep as conditions may be; the last has a clause of its own."""
+    chain: dict[str, Any] = {"s 0": {"trait": "a", "is": 1}}
+    for i in range(1, MAX_CHAIN):
+        when: dict[str, Any] = {"segment": f"s {i - 1}"}
+        for depth in range(MAX_DEPTH - 2):
+            when = {("all", "any")[depth % 2]: [when]}
+        if i == MAX_CHAIN - 1:
+            when = {"any": [when, {"all": [{"segment": f"s {i - 1}"}, {"trait": "b", "is": 1}]}]}
+        chain[f"s {i}"] = when
+    return chain
+
+
+def test_the_longest_chain_of_the_deepest_conditions_is_evaluated_without_recursion() -> None:
+    run = Scenario(longest_chain()).event("A", NOON)
+    last = f"s {MAX_CHAIN - 1}"
+
+    run.set("trait", "b", 1, NOON + 1)  # only the last segment is decided, and it needs all others
+    assert run.moves == []
+    assert run.why(last).tree.truth is False
+    run.set("trait", "a", 1, NOON + 2)
+    assert [(at, has_entered) for at, _, has_entered in run.moves] == [(NOON + 2, True)] * MAX_CHAIN
+    assert run.why(last).tree.truth is True
+    run.set("trait", "a", 0, NOON + 3)
+    assert [(at, has_entered) for at, _, has_entered in run.moves[MAX_CHAIN:]] == [(NOON + 3, False)] * MAX_CHAIN
+
+
+def test_each_segment_of_a_chain_is_decided_once_although_it_is_needed_twice() -> None:
+    chain: dict[str, Any] = {"s 0": {"trait": "a", "is": 1}}
+    for i in range(1, MAX_CHAIN):
+        before = {"segment": f"s {i - 1}"}
+        chain[f"s {i}"] = {"all": [{"any": [before, {"trait": f"t{i}", "is": 1}]}, {"not": {"not": before}}]}
+    run, decided = Scenario(chain).event("A", NOON), list[int]()
+
+    class CountingView(View):
+        def decide(self, index: int) -> Truth:
+            decided.append(index)
+            return super().decide(index)
+
+    view = CountingView(run.evaluator.program, run.user, run.person, NOON + 1)
+
+    assert view.segment(MAX_CHAIN - 1, 0) is False
+    assert decided == list(range(MAX_CHAIN))
+
+
+def test_a_chain_that_is_too_long_is_refused_by_the_name_at_its_end() -> None:
+    chain = [{"name": name, "when": when} for name, when in longest_chain().items()]
+    more = {"name": "more", "when": {"segment": f"s {MAX_CHAIN - 1}"}}
+
+    with pytest.raises(InvalidConfiguration, match=f"'more' at the end of {MAX_CHAIN + 1} segments.*at most 100"):
+        parse_segments([more, *chain])
 
 
 def test_an_event_that_no_clause_names_touches_nothing() -> None:
