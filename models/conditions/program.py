@@ -361,9 +361,10 @@ class _Unknown:
         return None
 
 
-def event_clauses(segments: Sequence[SegmentRule]) -> frozenset[int]:
-    """Return the numbers of the clauses of segments that remember events."""
-    return frozenset(leaf.key for leaf in ConditionProgram(segments).leaves.values() if leaf.events)
+def event_clauses(segments: Sequence[SegmentRule], watched: Sequence[Condition] = ()) -> frozenset[int]:
+    """Return the numbers of the clauses of segments and watched conditions that remember events."""
+    program = ConditionProgram(segments, watched=watched)
+    return frozenset(leaf.key for leaf in program.leaves.values() if leaf.events)
 
 
 def segment_key(name: str) -> int:

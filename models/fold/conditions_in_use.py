@@ -13,11 +13,11 @@ from zlib import crc32
 
 import msgspec
 
-from models.conditions.clauses import SegmentRule, Subject
+from models.conditions.clauses import Condition, SegmentRule, Subject
 from models.conditions.evaluator import Evaluator
 from models.conditions.gaps import DEFAULT_SCALE, GapScale
 from models.conditions.periods import ALWAYS
-from models.conditions.program import ConditionProgram
+from models.conditions.program import ConditionProgram, event_clauses
 from models.lifecycle.definition import Lifecycle
 from models.lifecycle.machine import StageMachine
 from models.profile.features import PLACES
@@ -47,6 +47,16 @@ class AskedConditions(NamedTuple):
     segments: tuple[SegmentRule, ...] = ()
     lifecycle: Lifecycle | None = None
     scale: GapScale = DEFAULT_SCALE
+
+    @property
+    def moves(self) -> tuple[Condition, ...]:
+        """The conditions of the moves of the lifecycle."""
+        return () if self.lifecycle is None else StageMachine(self.lifecycle).conditions
+
+    @property
+    def event_clauses(self) -> frozenset[int]:
+        """Numbers of the clauses that remember events."""
+        return event_clauses(self.segments, self.moves)
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -210,8 +220,7 @@ def succession(before: ConditionsInUse | None, asked: AskedConditions, change: C
     """
     covered = {}
     known = {} if before is None else before.program.leaves
-    moves = () if asked.lifecycle is None else StageMachine(asked.lifecycle).conditions
-    for key, leaf in ConditionProgram(asked.segments, watched=moves).leaves.items():
+    for key, leaf in ConditionProgram(asked.segments, watched=asked.moves).leaves.items():
         if key in known:
             seen = known[key].covered_from
         elif leaf.events and change.users:

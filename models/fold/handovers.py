@@ -16,8 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from models.batch import Batch, Outputs, Record, Restored
-from models.conditions.clauses import SegmentRule
 from models.events import Event, MergeRecord, decode_event, encode_event
+from models.fold.conditions_in_use import AskedConditions
 from models.fold.identity_fold import OUTCOMES
 from models.fold.partition import PartitionFold
 from models.identity.payload import replaced_facts
@@ -51,7 +51,7 @@ class VisitorsFold:
         The state so far.
     """
 
-    def __init__(self, partition: int, watched: tuple[SegmentRule, ...] | None = None) -> None:
+    def __init__(self, partition: int, watched: AskedConditions | None = None) -> None:
         self.state = Restored(partition=partition)
         self._fold = PartitionFold(self.state, watched=watched)
 

@@ -15,10 +15,9 @@ import sys
 from collections.abc import Iterator
 
 from models.batch import Batch, Output, Outputs, Record, Restored
-from models.conditions.clauses import SegmentRule
 from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
 from models.events import CHANNELS
-from models.fold.conditions_in_use import CONDITIONS_KEY
+from models.fold.conditions_in_use import CONDITIONS_KEY, AskedConditions
 from models.fold.decisions_pass import DecisionsPass
 from models.fold.facts_pass import EndingControl, FactsPass, Limits
 from models.fold.failures import MAX_FAILURES, FoldBroken, ModelsFailed, StepFailed
@@ -56,7 +55,7 @@ class PartitionFold:
     max_steps
         Maximum number of records and timers of a piece; it changes no result.
     watched
-        Segments by rule that are folded instead of those of the configurations in the log, without their rules.
+        Conditions that are folded instead of those of the configurations in the log, without their rules.
 
     Raises
     ------
@@ -64,9 +63,7 @@ class PartitionFold:
         The state was written under another schema.
     """
 
-    def __init__(
-        self, state: Restored, max_steps: int = MAX_STEPS, watched: tuple[SegmentRule, ...] | None = None
-    ) -> None:
+    def __init__(self, state: Restored, max_steps: int = MAX_STEPS, watched: AskedConditions | None = None) -> None:
         self._state = PartitionState(state)
         if watched is not None:
             self._state.versions.watch(watched)

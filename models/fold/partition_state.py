@@ -210,7 +210,7 @@ class PartitionState:
         return is_used
 
     def follow_history(self, control: BringHistory | HistoryComplete) -> None:
-        """Follow a record about the history of clauses; a fold of watched segments sees the whole history itself."""
+        """Follow a record about the history of clauses; a fold of watched conditions sees the whole history itself."""
         conditions = self.versions.conditions
         if conditions is None or self.versions.watched is not None:
             return

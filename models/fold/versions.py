@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import TypeVar
 
-from models.conditions.clauses import SegmentRule
 from models.conditions.gaps import has_gaps, scale_of
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
@@ -51,7 +50,7 @@ class Versions:
     conditions
         The conditions of the segments by rule; ``None`` if there was never one.
     watched
-        Segments by rule that are folded instead of those of the configurations; ``None`` for those.
+        Conditions that are folded instead of those of the configurations; ``None`` for those.
     paused
         Channels that orders have paused.
     """
@@ -71,7 +70,7 @@ class Versions:
     risk_thresholds: tuple[float, ...] = ()
     event_names: frozenset[str] = frozenset()
     conditions: ConditionsInUse | None = None
-    watched: tuple[SegmentRule, ...] | None = None
+    watched: AskedConditions | None = None
     paused: set[str] = field(default_factory=set)
 
     def planner(self) -> Planner:
@@ -154,9 +153,9 @@ class Versions:
             return before
         return succession(before, asked, change or ConditionsChange())
 
-    def watch(self, segments: tuple[SegmentRule, ...]) -> None:
-        """Fold these segments from the beginning of a log, at any level, instead of those of its configurations."""
-        self.watched, self.conditions = segments, succession(None, AskedConditions(segments), ConditionsChange())
+    def watch(self, asked: AskedConditions) -> None:
+        """Fold these conditions from the beginning of a log, at any level, instead of those of its configurations."""
+        self.watched, self.conditions = asked, succession(None, asked, ConditionsChange())
         self.schema = SCHEMA_OF_LEVEL[NEWEST]
 
     def restore_conditions(self, content: bytes | None) -> None:

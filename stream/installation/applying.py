@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from models.conditions.program import event_clauses
 from models.configuration.compiled import Configuration, decode
 from models.configuration.levels import require_expressible
+from models.fold.conditions_in_use import AskedConditions
 from models.levels import require_known
 from stream.cluster.connection import Connection
 from stream.log.event_log import ClockName, EventLog, WrongClock
@@ -98,14 +98,15 @@ async def apply_with_history(
         Kafka failed. What was applied stays in use; new clauses may stay unknown until the command has run again.
     """
     connection, partitions = settings.connection(), settings.partitions
-    history = History(connection, partitions, wanted.segments, clauses, wanted.events.horizon, watch)
+    history = History(connection, partitions, _asked(wanted), clauses, wanted.events.horizon, watch)
     async with EventLog(connection, partitions) as log:
         await _ensure_clock(log, clock)
         require_expressible(wanted, await level_in_use(connection, partitions))
         await history.fold()
         if history.users:
             watch.counted(history.members(), history.users)
-        applied = await publish_in_use(connection, partitions, wanted)
+        announced = [history.announcement] if history.users else []
+        applied = await publish_in_use(connection, partitions, wanted, announced)
         if history.users:
             watch.brought(await history.bring(log))
     return applied
@@ -119,14 +120,23 @@ def read_wanted(settings: Settings) -> Configuration:
 
 
 async def new_clauses(connection: Connection, wanted: Configuration) -> frozenset[int]:
-    """Return the numbers of the clauses on events that the configuration in use does not have."""
+    """Return the numbers of the clauses on events that the configuration in use does not have.
+
+    They belong to segments by rule, and to moves of the lifecycle.
+    """
     newest = newest_use(await read_uses(connection))
-    known = frozenset[int]() if newest is None else event_clauses(decode(bytes(newest.content)).segments)
-    return event_clauses(wanted.segments) - known
+    known = frozenset[int]() if newest is None else _asked(decode(bytes(newest.content))).event_clauses
+    return _asked(wanted).event_clauses - known
 
 
-async def publish_in_use(connection: Connection, partitions: int, wanted: Configuration) -> Applied:
-    """Publish a configuration in the format level of the log.
+def _asked(configuration: Configuration) -> AskedConditions:
+    return AskedConditions(configuration.segments, configuration.lifecycle)
+
+
+async def publish_in_use(
+    connection: Connection, partitions: int, wanted: Configuration, then: Sequence[tuple[bytes, bytes]] = ()
+) -> Applied:
+    """Publish a configuration in the format level of the log, and the control records that follow it.
 
     Raises
     ------
@@ -138,4 +148,4 @@ async def publish_in_use(connection: Connection, partitions: int, wanted: Config
     level = await level_in_use(connection, partitions)
     require_known("the log", level)
     require_expressible(wanted, level)
-    return await publish(connection, wanted)
+    return await publish(connection, wanted, then)

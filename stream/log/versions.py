@@ -44,7 +44,7 @@ class Applied(NamedTuple):
     changed: bool
 
 
-async def publish(connection: Connection, wanted: Configuration) -> Applied:
+async def publish(connection: Connection, wanted: Configuration, then: Sequence[tuple[bytes, bytes]] = ()) -> Applied:
     """Put a configuration into use in every partition.
 
     A configuration that was replaced earlier, and is published again, gets a new version. ``versions`` is written
@@ -52,6 +52,15 @@ async def publish(connection: Connection, wanted: Configuration) -> Applied:
     newest content keeps its version. The fold ignores a version that it already has. If two publishers take the same
     version at the same time, it belongs to the one whose record is first in ``versions``. The other publisher takes the
     next version.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    wanted
+        The configuration.
+    then
+        Control records, as keys and values, that follow the configuration in every partition without a record between.
 
     Raises
     ------
@@ -64,7 +73,7 @@ async def publish(connection: Connection, wanted: Configuration) -> Applied:
     writer = Writer(connection)
     try:
         applied = await _take_version(connection, writer, content)
-        await writer.send_everywhere(EVENTS, [Publication(applied.version, content).broadcast(NAME)])
+        await writer.send_everywhere(EVENTS, [Publication(applied.version, content).broadcast(NAME), *then])
     finally:
         await writer.close()
     return applied

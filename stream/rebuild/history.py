@@ -1,11 +1,12 @@
 """The history of new clauses: a fold of the log beside the running one computes what they would remember.
 
-1. Each partition is folded in memory from the beginning of the log, with the new segments and without outputs.
-2. A control record tells the running folds that the clauses are unknown until their history is complete.
+1. Each partition is folded in memory from the beginning of the log, with the new conditions and without outputs.
+2. A control record behind the configuration says that the clauses are unknown until their history is complete.
 3. For each user with events that a clause remembers, one record carries the memory into the log. The running fold
    takes it if the user had no event since it was computed. The fold here reads its own records again, so it knows which
    were not taken, and sends those users' memory once more.
-4. A last record says that the history of the partition is complete. From this place on, the segments are decided.
+4. A last record says that the history of the partition is complete. From this place on, stages and segments
+   are decided.
 
 Nothing is fenced and nothing waits. A replay of the log finds the same records, so it comes to the same results.
 """
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from models.batch import Batch, Record, Restored
-from models.conditions.clauses import SegmentRule
+from models.fold.conditions_in_use import AskedConditions
 from models.fold.members import key_of, read_members
 from models.fold.partition import PartitionFold
 from models.log import (
@@ -71,17 +72,17 @@ class PartitionHistory:
     ----------
     partition
         Number of the partition.
-    segments, clauses
-        The new segments, and the numbers of the clauses whose history is wanted.
+    asked, clauses
+        The new conditions, and the numbers of the clauses whose history is wanted.
     """
 
-    def __init__(self, partition: int, segments: tuple[SegmentRule, ...], clauses: frozenset[int]) -> None:
+    def __init__(self, partition: int, asked: AskedConditions, clauses: frozenset[int]) -> None:
         self.partition = partition
         self.position = 0
-        self._segments = segments
+        self._segments = asked.segments
         self._clauses = clauses
         self._state = Restored(partition=partition)
-        self._fold = PartitionFold(self._state, watched=segments)
+        self._fold = PartitionFold(self._state, watched=asked)
         self._sent: dict[bytes, int] = {}
         self._newest: dict[bytes, int] = {}
 
@@ -151,8 +152,8 @@ class History:
         The cluster.
     partitions
         Number of partitions of the log.
-    segments
-        The segments that are to be applied.
+    asked
+        The segments and the lifecycle that are to be applied.
     clauses
         Numbers of the clauses whose history is wanted.
     horizon
@@ -165,18 +166,18 @@ class History:
         self,
         connection: Connection,
         partitions: int,
-        segments: tuple[SegmentRule, ...],
+        asked: AskedConditions,
         clauses: frozenset[int],
         horizon: int,
         listener: HistoryListener,
     ) -> None:
         self._connection = connection
-        self._segments = segments
+        self._segments = asked.segments
         self._clauses = clauses
         self._horizon = horizon
         self._listener = listener
         self._places = partitions_of(connection, EVENTS, partitions)
-        self._parts = [PartitionHistory(partition, segments, clauses) for partition in range(partitions)]
+        self._parts = [PartitionHistory(partition, asked, clauses) for partition in range(partitions)]
         self._covered_from = 0
 
     def __repr__(self) -> str:
@@ -209,17 +210,24 @@ class History:
             part.position = begin.offset
             await self._catch_up(part)
 
+    @property
+    def announcement(self) -> tuple[bytes, bytes]:
+        """The control record, as key and value, from which on the clauses are unknown until they have their history.
+
+        It directly follows the configuration. Otherwise, an old customer who buys between both would be a new one.
+        """
+        return encode_control(BringHistory(tuple(sorted(self._clauses))))
+
     async def bring(self, log: EventLog) -> int:
         """Write the history into the log, and return the number of records that carry a user's memory.
 
-        The configuration with the clauses is in use already.
+        The configuration with the clauses is in use already, and the history is announced.
 
         Raises
         ------
         BrokerUnavailable, LogUnavailable
             The log cannot be read or written. The clauses stay unknown: run the command again.
         """
-        await log.broadcast(*encode_control(BringHistory(tuple(sorted(self._clauses)))))
         written = 0
         for part in self._parts:
             written += await self._bring_one(part, log)

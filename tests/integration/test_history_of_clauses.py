@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from models.batch import Batch, Restored
-from models.conditions.program import event_clauses
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
+from models.fold.conditions_in_use import AskedConditions
 from models.fold.members import key_of, read_members
 from models.fold.partition import PartitionFold
 from models.log import is_control
@@ -82,7 +82,7 @@ def memberships(state: Restored) -> dict[str, tuple[int, ...]]:
 async def watched(connection: Connection, partition: int, end: int | None = None) -> Restored:
     """Fold a partition with the segments from its beginning."""
     state = Restored(partition=partition)
-    fold = PartitionFold(state, watched=wanted().segments)
+    fold = PartitionFold(state, watched=AskedConditions(wanted().segments))
     async for records in read_log(connection, partition, 0, end):
         state.apply(fold.fold(Batch("events", partition, records)).commit, records[-1].offset + 1)
     return state
@@ -140,19 +140,19 @@ async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_be
 
 
 async def test_the_members_are_counted_up_to_the_end_of_the_log_before_anything_is_applied(cluster: Cluster) -> None:
-    connection, segments = cluster.connection, wanted().segments
+    connection, asked = cluster.connection, AskedConditions(wanted().segments)
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
     async with EventLog(connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
         await log.append(Shoppers(5).events(600))
-    history = History(connection, PARTITIONS, segments, event_clauses(segments), 0, _Watch())
+    history = History(connection, PARTITIONS, asked, asked.event_clauses, 0, _Watch())
 
     await history.fold()
 
     found = [await watched(connection, partition) for partition in range(PARTITIONS)]
     expected = {
         segment.name: sum(read_members(state.records.get(key_of(segment.name))).number for state in found)
-        for segment in segments
+        for segment in asked.segments
     }
     assert history.members() == expected
     assert expected["clickers"] > 0 == expected["silent"]

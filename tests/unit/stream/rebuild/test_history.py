@@ -9,15 +9,17 @@ import msgspec
 import pytest
 
 from models.batch import Batch, Restored
-from models.conditions.program import event_clauses
 from models.configuration.compiled import decode, encode
 from models.configuration.parsing import parse
+from models.events import Event
+from models.fold.conditions_in_use import AskedConditions
 from models.fold.partition import PartitionFold
-from models.log import BringHistory, HistoryComplete, Tick, Use, encode_control, is_control
+from models.log import BringHistory, HistoryComplete, Tick, Use, encode_control, is_control, opening
 from models.profile.codec import unpack
 from models.units import DAY, HOUR
 from stream.rebuild.history import PartitionHistory
 from tests.support.event_logs import START, PartitionRecord, shoppers, written
+from tests.support.lifecycles import purchase
 
 SEGMENTS: list[dict[str, Any]] = [
     {"name": "viewers", "when": {"event": "product_view", "times": {"at_least": 3}, "within": "20d"}},
@@ -67,13 +69,16 @@ def configuration() -> Use:
     return Use("configuration", 1, msgspec.Raw(encode(parse({"segments": SEGMENTS}, {}))))
 
 
+def asked() -> AskedConditions:
+    return AskedConditions(decode(bytes(configuration().content)).segments)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_history_gives_what_a_fold_with_the_segments_from_the_start_has(seed: int) -> None:
     chance, contents = random.Random(seed), shoppers(seed, users=25, days=40)
     place = chance.randrange(len(contents) // 2, len(contents) - 60)
-    segments = decode(bytes(configuration().content)).segments
-    clauses = event_clauses(segments)
-    history = PartitionHistory(0, segments, clauses)
+    clauses = asked().event_clauses
+    history = PartitionHistory(0, asked(), clauses)
     live, reference = Live(), Live()
     reference.append([contents[0], configuration()])
 
@@ -104,13 +109,12 @@ def test_the_history_gives_what_a_fold_with_the_segments_from_the_start_has(seed
 
 def test_a_user_in_a_segment_at_the_place_of_the_history_becomes_a_member_silently() -> None:
     live = Live()
-    segments = decode(bytes(configuration().content)).segments
-    history = PartitionHistory(0, segments, event_clauses(segments))
+    history = PartitionHistory(0, asked(), asked().event_clauses)
     contents = shoppers(3, users=10, days=20)
     history.fold(live.append(contents))
-    history.fold(live.append([configuration(), BringHistory(tuple(event_clauses(segments)))]))
+    history.fold(live.append([configuration(), BringHistory(tuple(asked().event_clauses))]))
     live.append([(key, value) for _, key, value in history.records_of(history.users())])
-    live.append([HistoryComplete(tuple(event_clauses(segments))), Tick(START + 20 * DAY + HOUR)])
+    live.append([HistoryComplete(tuple(asked().event_clauses)), Tick(START + 20 * DAY + HOUR)])
 
     counts = {name: number for name, number in history.members().items() if number}
     assert counts
@@ -121,8 +125,7 @@ def test_a_user_in_a_segment_at_the_place_of_the_history_becomes_a_member_silent
 def test_a_record_of_a_history_that_is_not_awaited_changes_nothing() -> None:
     one, other = Live(), Live()
     contents = shoppers(5, users=5, days=10)
-    segments = decode(bytes(configuration().content)).segments
-    history = PartitionHistory(0, segments, event_clauses(segments))
+    history = PartitionHistory(0, asked(), asked().event_clauses)
     history.fold(one.append([contents[0], configuration(), *contents[1:]]))
     other.append([contents[0], configuration(), *contents[1:]])
 
@@ -131,3 +134,61 @@ def test_a_record_of_a_history_that_is_not_awaited_changes_nothing() -> None:
 
     assert one.members() == other.members()
     assert dict(one.state.records) == dict(other.state.records)
+
+
+def lifecycle_in_use() -> Use:
+    risky = {"name": "risky", "when": {"lifecycle": ["at_risk", "churned"]}}
+    return Use("configuration", 1, msgspec.Raw(encode(parse({"lifecycle": {}, "segments": [risky]}, {}))))
+
+
+def stages(live: Live) -> dict[str, str]:
+    users = {key.decode(): unpack(packed) for key, packed in live.state.records.items() if not is_control(key)}
+    return {name: user.ledger.stage.name for name, user in users.items() if user.ledger.stage is not None}
+
+
+def customers() -> list[Any]:
+    """Return a log of customers who have bought last more than a year ago, some months ago, and lately."""
+    bought = [("gone", (0, 20)), ("silent", (290,)), ("kept", (300, 340, 380, 399)), ("late", (398,))]
+    events = [purchase(number, START + day * DAY, user) for user, days in bought for number, day in enumerate(days)]
+    events += [Event(id="v", user="viewer", type="product_view", at=START + 5 * DAY, item="s1")]
+    contents: list[Any] = [opening("feeder")]
+    for event in sorted(events, key=lambda one: one.at):
+        contents += [Tick(event.at), msgspec.structs.replace(event, id=f"{event.user}{event.at}", origin="simulate")]
+    return [*contents, Tick(START + 400 * DAY)]
+
+
+def test_former_customers_do_not_begin_as_visitors_and_their_moves_are_silent() -> None:
+    configured = decode(bytes(lifecycle_in_use().content))
+    wanted, live = AskedConditions(configured.segments, configured.lifecycle), Live()
+    clauses = wanted.event_clauses
+    history = PartitionHistory(0, wanted, clauses)
+
+    history.fold(live.append(customers()))
+    live.append([lifecycle_in_use(), BringHistory(tuple(clauses))])
+    live.append(
+        [Tick(START + 400 * DAY + HOUR), *((key, value) for _, key, value in history.records_of(history.users()))]
+    )
+    assert stages(live) == {}, "no one moves while the moves are unknown"
+    live.append([HistoryComplete(tuple(clauses)), Tick(START + 400 * DAY + 2 * HOUR)])
+
+    assert stages(live) == {"gone": "churned", "silent": "at_risk", "kept": "loyal", "late": "activated"}
+    members = {name for name, found in live.members().items() if found}
+    assert members == {"gone", "silent"}
+    assert not any(topic == "signals" and b"lifecycle" in (value or b"") for topic, value in live.outputs)
+
+
+def test_without_their_history_former_customers_begin_as_visitors() -> None:
+    live = Live()
+    live.append([*customers(), lifecycle_in_use(), Tick(START + 400 * DAY + HOUR)])
+
+    assert stages(live) == {}
+
+
+def test_a_purchase_behind_the_announced_history_is_not_the_first_one_of_an_old_customer() -> None:
+    configured = decode(bytes(lifecycle_in_use().content))
+    clauses, live = AskedConditions(configured.segments, configured.lifecycle).event_clauses, Live()
+    again = msgspec.structs.replace(purchase(9, START + 400 * DAY, "gone"), id="again", origin="simulate")
+
+    live.append([*customers(), lifecycle_in_use(), BringHistory(tuple(clauses)), again])
+
+    assert not any(topic == "signals" and b"lifecycle" in (value or b"") for topic, value in live.outputs)
