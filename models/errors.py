@@ -21,6 +21,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``FoldBroken``, models.fold: stop the lane, because its code fails for every record.
   - ``ModelsFailed``, models.fold: reject the record that caused it; publish models that give a score.
   - ``UnknownSegment``, models.fold: name one of the segments by rule.
+  - ``MissingPayload``, models.fold: begin the rebuild again, or use the earlier code.
   - ``InvalidInteractions``, models.recommend: correct the file.
   - ``InvalidItems``, models.recommend: correct the file.
   - ``DamagedArtifact``, models.recommend: keep the model in use.
@@ -63,6 +64,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``TakenOver``, stream.rebuild: let the other rebuild continue.
   - ``TopicRefused``, stream.rebuild: create or delete the topic yourself, because the cluster does not allow us to.
   - ``NotSwitched``, stream.rebuild: run the same command again.
+  - ``LinksDiffer``, stream.rebuild: use the earlier code.
   - ``FilesInTheWay``, stream.presets: move the files away.
   - ``DemoFailed``, stream.demo: read the log of the process.
   - ``DoorRefused``, stream.cli: correct the events.

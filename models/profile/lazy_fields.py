@@ -44,8 +44,8 @@ def defer(struct: type[S]) -> type[S]:
     >>> read = msgspec.msgpack.decode(msgspec.msgpack.encode(Lazy(numbers=[1, 2])), type=Lazy)
     >>> read
     Lazy(numbers=<msgspec.Raw object at ...>)
-    >>> read.numbers, read == Lazy(numbers=[1, 2]), read
-    ([1, 2], True, Lazy(numbers=[1, 2]))
+    >>> read.numbers, read == Lazy(numbers=[1, 2]), read != Lazy(numbers=[1, 2]), read
+    ([1, 2], True, False, Lazy(numbers=[1, 2]))
     """
     fields = struct.__struct_fields__
     for name, hint in get_type_hints(struct, include_extras=True).items():
@@ -57,7 +57,11 @@ def defer(struct: type[S]) -> type[S]:
             return False
         return all(getattr(one, name) == getattr(other, name) for name in fields)
 
+    def differs(one: Any, other: Any) -> bool:
+        return not equals(one, other)
+
     setattr(struct, "__eq__", equals)  # noqa: B010 - a class is completed here
+    setattr(struct, "__ne__", differs)  # noqa: B010 - msgspec's own one compares identities
     return struct
 
 

@@ -275,4 +275,7 @@ class Customer(msgspec.Struct, array_like=True, eq=False, gc=False):
         mine, theirs = (self.facts, self.ledger, self.seen), (other.facts, other.ledger, other.seen)
         return mine == theirs and self.identity == other.identity
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # msgspec's own one compares identities
+
     __hash__ = None  # type: ignore[assignment]

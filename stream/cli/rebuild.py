@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -19,15 +18,17 @@ from stream.rebuild.shadow import code_in_use
 
 
 class _Bar:
-    """A progress bar for all partitions together."""
+    """A progress bar for each pass."""
 
-    def __init__(self, open_bar: Callable[[int], ShowProgress]) -> None:
-        self._open_bar = open_bar
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
         self._moved: ShowProgress | None = None
         self._positions: dict[int, int] = {}
 
     def planned(self, records: int) -> None:
-        self._moved = self._open_bar(records)
+        self._stack.close()
+        self._positions.clear()
+        self._moved = self._stack.enter_context(progress_bar("rebuild", records))
 
     def folded(self, partition: int, position: int, now: int) -> None:
         self._positions[partition] = position
@@ -64,8 +65,7 @@ def rebuild(
     settings = opened(config)
     connection = settings.connection()
     with ExitStack() as stack:
-        bar = _Bar(lambda records: stack.enter_context(progress_bar("rebuild", records)))
-        work = Rebuild(connection, settings.partitions, code_in_use(), bar)
+        work = Rebuild(connection, settings.partitions, code_in_use(), _Bar(stack))
         require_topics(connection, settings.partitions)
         run(work.require_beginning())
         shadow_topic.make(connection, settings.partitions, settings.replication_factor)

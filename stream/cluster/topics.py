@@ -144,8 +144,11 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "profiles.rebuild", "user id; the lane's own records begin with NUL", "models.profile.state.Customer, packed",
-        "log", "compact", None, "rebuild", "rebuild",
-        "commits in one transaction with the position that it was folded to", alike="events", on_demand=True,
+        "log", "compact", None, "rebuild", "rebuild", "commits with its position", alike="events", on_demand=True,
+    ),
+    Topic(
+        "merges.rebuild", "user id", "stream.rebuild.answers.RebuiltMerge, packed", "log", "delete", None,
+        "rebuild", "rebuild", "commits with the position of the fold of the visitor's partition", on_demand=True,
     ),
     Topic(
         "examples.churn", "user id", "models.learning.examples.ChurnExample as JSON", "one", "delete", 30,
@@ -327,8 +330,7 @@ def create(connection: Connection, partitions: int, replication_factor: int = 1)
 def _create(client: KafkaAdminClient, missing: Mapping[str, Mapping[str, object]]) -> None:
     from kafka.errors import TopicAlreadyExistsError, for_code
 
-    answer = client.create_topics(dict(missing), raise_errors=False)
-    for made in answer["topics"]:
+    for made in client.create_topics(dict(missing), raise_errors=False)["topics"]:
         error = for_code(made["error_code"])
         if made["error_code"] and error is not TopicAlreadyExistsError:  # another program may be creating them too
             raise error(f"{made['name']}: {made['error_message'] or 'not created'}")
@@ -393,7 +395,6 @@ def _compare_configs(client: KafkaAdminClient, there: Mapping[str, int], connect
         for setting, wanted in topic.configs().items():
             if setting not in found:
                 continue  # the embedded broker shows only settings that were given to it
-            value = found[setting]["value"]
-            if value != wanted:
+            if (value := found[setting]["value"]) != wanted:
                 kind: Literal["cleanup", "config"] = "cleanup" if setting == "cleanup.policy" else "config"
                 yield Problem(name, kind, f"has {setting}={value}, should have {wanted}")

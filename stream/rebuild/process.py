@@ -1,20 +1,36 @@
-"""A whole rebuild: every partition is folded again, then the partitions are switched over one after the other."""
+"""A whole rebuild: every partition is folded again, then the partitions are switched over one after the other.
+
+The first pass folds every partition, and puts the facts of its visitors into use. It keeps what their profiles hand
+over to known users. The second pass takes that for the known users. It folds a partition again only if this is not
+the same as in the log. Then it puts the facts of all users into use.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from models.batch import Restored
 from models.errors import PerennialError
+from models.fold.recomputed_merges import RecomputedMerges
 from models.log import Tick, encode_control
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
+from stream.cluster.partitioner import partition_of
 from stream.log.event_log import EventLog
+from stream.rebuild.answers import read_answers
 from stream.rebuild.reading import require_beginning
 from stream.rebuild.shadow import Shadow
-from stream.rebuild.switch import FactMerger, catch_up, snapshot, switch
+from stream.rebuild.switch import FactMerger, NotSwitched, catch_up, snapshot, switch
+
+MERGES_WITHIN_S = 300.0
+"""How long to wait for merge records that are on their way, seconds."""
+MERGES_EVERY_S = 1.0
+"""How long to wait before the state in use is read again, seconds."""
 
 
 class NoTransactions(PerennialError):
@@ -29,7 +45,7 @@ class RebuildListener(Protocol):
     """Receiver of the progress of a rebuild."""
 
     def planned(self, records: int) -> None:
-        """Called when the total number of records to fold is known."""
+        """Called when the number of records of the next pass is known; each pass begins with the first record."""
 
     def folded(self, partition: int, position: int, now: int) -> None:
         """Called when a partition is folded up to an offset, where the log's time is ``now``, milliseconds."""
@@ -93,6 +109,8 @@ class Rebuild:
         self._code = code
         self._listener = listener
         self._fold = connection.group(fold)
+        self._places: dict[int, int] = {}
+        self._visitors: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"Rebuild({self._connection.prefix!r}, {self._partitions} partitions)"
@@ -128,6 +146,8 @@ class Rebuild:
             The log has lost its beginning.
         NotSwitched
             A partition could not be switched over.
+        LinksDiffer, MissingPayload
+            This code computes the links between profiles in another way than the code in use.
         TakenOver
             Another rebuild has begun.
         BrokerFailed
@@ -137,17 +157,43 @@ class Rebuild:
         try:
             with map_kafka_errors("a rebuild was interrupted"):
                 await self._fold_all(anew=anew)
+                for partition in range(self._partitions):
+                    await self._visit(partition, compare_only)
                 return [await self._finish(partition, compare_only) for partition in range(self._partitions)]
         except BrokerUnavailable as error:
             raise BrokerFailed(f"Kafka failed ({error!r}); the same command continues where this one was") from error
+
+    # --- first pass: visitors --------------------------------------------------------------------------------------
 
     async def _fold_all(self, *, anew: bool) -> None:
         ends = [(await snapshot(self._connection, partition)).position for partition in range(self._partitions)]
         self._listener.planned(sum(ends))
         for partition, end in enumerate(ends):
             async with self._shadow(partition, anew=anew) as shadow:
-                if not shadow.switched:
+                if shadow.visitors_at < 0:
                     await shadow.fold_to(end)
+
+    async def _visit(self, partition: int, compare_only: bool) -> None:
+        """Put the facts of the visitors of a partition into use; then the running lane hands over these facts."""
+        async with self._shadow(partition) as shadow:
+            if shadow.visitors_at < 0 and not compare_only:
+                self._visitors[partition] = await self._put_visitors(shadow)
+            elif not shadow.switched and not compare_only:
+                await self._wake(partition)  # the earlier run may have ended before it wrote this tick
+            self._places[partition] = shadow.position if shadow.visitors_at < 0 else shadow.visitors_at
+
+    async def _put_visitors(self, shadow: Shadow) -> int:
+        """Put the facts of visitors into use, and return how many have changed."""
+        merger, changed = FactMerger(visitors=True), 0
+        current = await catch_up(shadow, self._connection)
+        if shadow.links_profiles and merger.merge(shadow.comparable(current), current):
+            changed = await switch(shadow, merger, self._connection, self._fold)
+            await self._wake(shadow.partition)
+        else:
+            await shadow.note_visitors()
+        return changed
+
+    # --- second pass: known users ----------------------------------------------------------------------------------
 
     async def _finish(self, partition: int, compare_only: bool) -> Rebuilt:
         async with self._shadow(partition) as shadow:
@@ -155,20 +201,49 @@ class Rebuild:
                 await self._wake(partition)  # the earlier run may have ended before it wrote this tick
                 done = Rebuilt(partition, shadow.position, _users(shadow), 0, "was switched")
             else:
+                end = shadow.position
+                answers = await read_answers(self._connection, partition, self._code)
+                if await shadow.take_merges(RecomputedMerges(answers, self._is_folded), keep=not compare_only):
+                    self._listener.planned(end)
                 done = await self._compare(shadow, compare_only)
         self._listener.switched(done)
         return done
 
+    def _is_folded(self, visitor: str, notice: int) -> bool:
+        """Return whether the first pass has folded the notice to a visitor at an offset."""
+        return notice < self._places[partition_of(visitor.encode(), self._partitions)]
+
     async def _compare(self, shadow: Shadow, compare_only: bool) -> Rebuilt:
         merger = FactMerger()
         current = await catch_up(shadow, self._connection)
+        if not compare_only:
+            current = await self._await_merges(shadow, current)
         changed, outcome = len(merger.merge(shadow.comparable(current), current)), "compared"
+        visitors = self._visitors.get(shadow.partition, 0)
         if not compare_only and not changed:
-            outcome = "equal"
+            outcome = "switched" if visitors else "equal"
         elif not compare_only:
             changed, outcome = await switch(shadow, merger, self._connection, self._fold), "switched"
             await self._wake(shadow.partition)
-        return Rebuilt(shadow.partition, shadow.position, _users(shadow), changed, outcome)
+        return Rebuilt(shadow.partition, shadow.position, _users(shadow), changed + visitors, outcome)
+
+    async def _await_merges(self, shadow: Shadow, current: Restored) -> Restored:
+        """Wait until the running lane has read what visitors have handed over before their facts were put into use.
+
+        A merge record that comes later would bring the facts of the earlier code.
+        """
+        deadline = time.monotonic() + MERGES_WITHIN_S
+        while waiting := shadow.awaited:
+            if time.monotonic() > deadline:
+                shown = ", ".join(f"{one.anonymous} for {one.user}" for one in waiting[:3])
+                raise NotSwitched(
+                    f"partition {shadow.partition}: {len(waiting)} merge records ({shown}) were not folded within "
+                    f"{MERGES_WITHIN_S:g} s; start the workers, or wait until they have caught up; the same "
+                    f"command continues"
+                )
+            await asyncio.sleep(MERGES_EVERY_S)
+            current = await catch_up(shadow, self._connection)
+        return current
 
     async def _wake(self, partition: int) -> None:
         """Make the fenced owner notice its fencing: a tick that moves no clock makes it commit, even if it is idle."""

@@ -14,13 +14,18 @@ from aiokafka.errors import ProducerFenced
 import models
 from models.batch import Batch, Checkpoint, Commit, Output, Record, Restored
 from models.errors import PerennialError
+from models.events import Event
+from models.fold import identity_fold
+from models.fold.handovers import answers_of
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
+from models.fold.recomputed_merges import RecomputedMerges, taken_merges
 from models.log import EVENTS, Tick, encode_control
 from models.profile.codec import header, unpack
 from stream.cluster.connection import Connection, transactional_id
 from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
+from stream.rebuild.answers import output_of
 from stream.rebuild.reading import read_log
 from stream.rebuild.shadow_topic import TOPIC
 
@@ -55,11 +60,17 @@ class ShadowMemo(msgspec.Struct, array_like=True, frozen=True):
         Memo of the fold.
     switched
         Whether the shadow's facts are in use.
+    visitors_at
+        Offset from which on the facts of visitors in use are those of this code; -1 before that.
+    is_second
+        Whether the shadow takes what visitors have handed over as the first pass has computed it.
     """
 
     code: str
     memo: bytes = b""
     switched: bool = False
+    visitors_at: int = -1
+    is_second: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -95,6 +106,8 @@ class Shadow:
         See the parameter.
     switched
         Whether its facts are in use.
+    visitors_at, is_second
+        See :class:`ShadowMemo`.
     """
 
     def __init__(self, connection: Connection, partition: int, code: str, folded: Callable[[int, int], None]) -> None:
@@ -108,10 +121,14 @@ class Shadow:
         self._committer = TransactionalCommitter(connection, own)
         self._state = Restored(partition=partition)
         self._changed: dict[bytes, bytes | None] = {}
-        self._before: dict[bytes, bytes] = {}
+        self._answers: list[Output] = []
+        self._fired: tuple[int, dict[bytes, bytes]] | None = None
+        self._merges: RecomputedMerges | None = None
         self._committed = 0
         self._committed_at = time.monotonic()
-        self.switched = False
+        self._is_kept = True
+        self.switched = self.is_second = False
+        self.visitors_at = -1
 
     def __repr__(self) -> str:
         return f"Shadow({self.partition}, at {self.position}, {len(self.records)} records)"
@@ -147,17 +164,37 @@ class Shadow:
             return
         self._state.memo = found.memo
         self._committed = self._state.position
-        self.switched = found.switched
+        self.switched, self.visitors_at, self.is_second = found.switched, found.visitors_at, found.is_second
         self._fold = PartitionFold(self._state)
         self._folded(self.position, self._fold.now)
 
     async def restart(self) -> None:
-        """Discard everything, and begin again at the start of the log."""
-        self._changed = dict.fromkeys(self._state.records)
+        """Discard everything that is folded, and begin again at the start of the log, with the same pass."""
+        self._changed, self._answers = dict.fromkeys(self._state.records), []
         self._state = Restored(partition=self.partition)
-        self._fold, self._before = PartitionFold(self._state), {}
+        self._fold, self._fired = PartitionFold(self._state), None
         self.switched = False
         await self._commit()
+
+    async def take_merges(self, merges: RecomputedMerges, *, keep: bool = True) -> bool:
+        """Take what visitors hand over from the first pass, and return whether the log has to be folded again.
+
+        Parameters
+        ----------
+        merges
+            The answers of the first pass.
+        keep
+            Whether to store what follows; otherwise it is forgotten with this object.
+        """
+        self._merges, self._is_kept = merges, keep
+        if self.is_second:
+            return False
+        self.is_second = True
+        if merges.agree(self._state.records):
+            await self._commit()
+            return False
+        await self.restart()
+        return True
 
     async def fold_to(self, end: int) -> None:
         """Fold the log up to an offset, and commit the result.
@@ -189,48 +226,101 @@ class Shadow:
             record will be read again. Of a user with several timers, some may have fired; the first one already brings
             the facts to the clock.
         """
-        now = read_memo(lane).now
-        if now > self._fold.now:
-            self._fire(now)
-        waiting = (key for key in self._before if key in lane.records and header(lane.records[key])[1] <= now)
-        before = {key: self._before[key] for key in waiting if not self._has_fired(key, lane.records[key])}
-        return {**self._state.records, **before}
+        now, records = read_memo(lane).now, self._state.records
+        if now <= self._fold.now:
+            return records
+        fired = self._fired_at(now)
+        before = {
+            key: packed
+            for key, packed in records.items()
+            if fired.get(key) != packed and _waits(lane.records.get(key), now, fired.get(key))
+        }
+        return {**fired, **before}
 
-    def _has_fired(self, key: bytes, packed: bytes) -> bool:
-        """Return whether a user of a lane has the facts that follow after the timers."""
-        return unpack(packed).facts == unpack(self._state.records[key]).facts
+    @property
+    def awaited(self) -> list[Event]:
+        """Answers of the first pass whose merge record is behind the position in the log, or not in the log yet."""
+        return [] if self._merges is None else self._merges.awaited(self._state.records)
 
-    def done(self) -> Output:
-        """Return the record that says that the facts are in use; it is committed together with the facts."""
-        memo = ShadowMemo(self._code, self._state.memo, switched=True)
+    @property
+    def links_profiles(self) -> bool:
+        """Whether profiles are merged at the format level in use."""
+        return self._fold.versions.level >= identity_fold.LEVEL
+
+    async def note_visitors(self) -> None:
+        """Store that the facts of visitors in use are those of this code from the position on."""
+        self.visitors_at = self.position
+        await self._commit()
+
+    def done(self, *, visitors: bool) -> Output:
+        """Return the record that says that facts are in use; it is committed together with the facts.
+
+        Parameters
+        ----------
+        visitors
+            Whether only the facts of visitors will be in use. Then the shadow is continued.
+        """
+        place = self.position if visitors else self.visitors_at
+        memo = ShadowMemo(self._code, self._state.memo, not visitors, place, self.is_second)
         return Output(TOPIC, POSITION_KEY, encode_position(self.position, _encode(memo)))
+
+    def note_done(self, *, visitors: bool) -> None:
+        """Remember that the record of :meth:`done` is committed."""
+        self.switched, self.visitors_at = not visitors, self.position if visitors else self.visitors_at
 
     async def close(self) -> None:
         """Release the transactional id."""
         await self._committer.stop()
 
-    def _fire(self, now: int) -> None:
-        """Move the shadow's clock without a record of the log; in the running lane the next record has moved it."""
-        before, (key, value) = dict(self._state.records), encode_control(Tick(at=now))
-        self._take([_TickRecord(self.position - 1, now, key, value)])
-        self._before = {key: packed for key, packed in before.items() if self._state.records.get(key) != packed}
+    def _fired_at(self, now: int) -> dict[bytes, bytes]:
+        """Return the users after the timers that are due at a time; the shadow itself stays as it is."""
+        known = self._fired
+        if known is None or known[0] != now:
+            state = Restored(self.partition, self.position, self._state.memo, dict(self._state.records))
+            tick = _TickRecord(self.position - 1, now, *encode_control(Tick(at=now)))
+            state.apply(PartitionFold(state).fold(Batch(EVENTS, self.partition, [tick])).commit)
+            known = self._fired = now, state.records
+        return known[1]
 
     def _take(self, records: Sequence[Record]) -> None:
-        self._before = {}
-        outputs = self._fold.fold(Batch(EVENTS, self.partition, records))
+        self._fired = None
+        taken = records if self._merges is None else self._merges.replaced(self.partition, records)
+        outputs = self._fold.fold(Batch(EVENTS, self.partition, taken))
         # The running fold has already written the outputs for these records, so only the state is kept.
+        if not self.is_second and self.visitors_at < 0:
+            self._answers += [output_of(self._code, merge) for merge in answers_of(outputs)]
+        outputs.commit.state.update(taken_merges(taken, self.records))
         self._state.apply(outputs.commit)
         self._state.position = records[-1].offset + 1
         self._changed.update(outputs.commit.state)
         self._folded(self.position, self._fold.now)
 
     async def _commit(self) -> None:
-        memo = ShadowMemo(self._code, self._state.memo, self.switched)
-        try:
-            await self._committer.commit(Commit(state=self._changed), Checkpoint(self.position, _encode(memo)))
-        except ProducerFenced as error:
-            raise TakenOver(
-                "another rebuild of this installation has begun, and continues where this one was"
-            ) from error
-        self._changed = {}
+        if self._is_kept:
+            memo = ShadowMemo(self._code, self._state.memo, self.switched, self.visitors_at, self.is_second)
+            commit = Commit(self._answers, self._changed)
+            try:
+                await self._committer.commit(commit, Checkpoint(self.position, _encode(memo)))
+            except ProducerFenced as error:
+                raise TakenOver(
+                    "another rebuild of this installation has begun, and continues where this one was"
+                ) from error
+        self._changed, self._answers = {}, []
         self._committed, self._committed_at = self.position, time.monotonic()
+
+
+def _waits(packed: bytes | None, now: int, fired: bytes | None) -> bool:
+    """Return whether timers of a user of a lane that are due at a time have not fired.
+
+    Parameters
+    ----------
+    packed
+        The user of the lane; ``None`` if the lane does not know the user.
+    now
+        The time, milliseconds.
+    fired
+        The user of the shadow after the timers; ``None`` if it does not know the user.
+    """
+    if packed is None or header(packed)[1] > now:
+        return False
+    return fired is None or unpack(packed).facts != unpack(fired).facts

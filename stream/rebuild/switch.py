@@ -11,6 +11,7 @@ from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
 from models.fold.memo import schema_in_use
 from models.fold.rebuilt import carry_memo, carry_over
+from models.identity.linking import is_nameless
 from models.log import EVENTS, is_control
 from models.profile.codec import pack, unpack
 from stream.cluster.connection import Connection, transactional_id
@@ -37,14 +38,24 @@ class NotSwitched(PerennialError):
     """A partition could not be switched over. Nothing in it was changed, and the same command continues there."""
 
 
+class LinksDiffer(PerennialError):
+    """A link that this code and the code in use make differently: use the earlier code."""
+
+
 class FactMerger:
     """Merge of a shadow's facts with the ledgers in use.
 
     During the last merge no process folds the partition, so this merge must be fast. Therefore each result is
     remembered, and a user who has not changed since then is not merged again.
+
+    Parameters
+    ----------
+    visitors
+        Whether only the profiles of anonymous ids are merged; otherwise all of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, visitors: bool = False) -> None:
+        self.visitors = visitors
         self._merged: dict[bytes, tuple[bytes | None, bytes | None, bytes | None]] = {}
         self._schema = 0
 
@@ -60,6 +71,11 @@ class FactMerger:
             Encoded users, recomputed.
         current
             The state in use, at the same position.
+
+        Raises
+        ------
+        LinksDiffer
+            This code and the code in use disagree about the owner of an anonymous id.
         """
         schema = schema_in_use(current)
         if schema != self._schema:
@@ -67,11 +83,13 @@ class FactMerger:
             self._schema = schema
         changed: dict[bytes, bytes | None] = {}
         for key in shadow.keys() | current.records.keys():
-            if is_control(key):
+            if is_control(key) or (self.visitors and not is_nameless(key.decode())):
                 continue
             rebuilt, known = shadow.get(key), current.records.get(key)
             merged = self._merged.get(key)
             if merged is None or merged[:2] != (rebuilt, known):
+                if self.visitors and rebuilt != known:
+                    _require_same_owner(key, rebuilt, known)
                 merged = self._merged[key] = rebuilt, known, _new_state(rebuilt, known, schema)
             if merged[2] is not None:
                 changed[key] = merged[2]
@@ -84,6 +102,34 @@ def _new_state(rebuilt: bytes | None, known: bytes | None, schema: int) -> bytes
     # Earlier code may have encoded the same user in another form: another schema, or not yet as dormant.
     is_same = known is not None and (carried == known or carried == pack(unpack(known), schema))
     return None if is_same else carried
+
+
+def _require_same_owner(key: bytes, rebuilt: bytes | None, known: bytes | None) -> None:
+    """Check that the links of an anonymous profile, which are carried over, fit to the recomputed facts.
+
+    Raises
+    ------
+    LinksDiffer
+        They do not.
+    """
+    mine, theirs = _owner(rebuilt), _owner(known)
+    if mine != theirs:
+        raise LinksDiffer(
+            f"{key.decode()} has handed its profile over to {_said(theirs)}, and this code hands it over to "
+            f"{_said(mine)}; links are never computed again, so use the earlier code. The facts in use of this "
+            f"partition were not changed"
+        )
+
+
+def _owner(packed: bytes | None) -> tuple[str, str] | None:
+    """Return the owner of an anonymous id, and the id of the merge."""
+    identity = None if packed is None else unpack(packed).identity
+    owner = None if identity is None else identity.owner
+    return None if owner is None else (owner.user, owner.merge)
+
+
+def _said(owner: tuple[str, str] | None) -> str:
+    return "no user" if owner is None else f"{owner[0]} (merge {owner[1]})"
 
 
 async def snapshot(connection: Connection, partition: int, least: int = 0) -> Restored:
@@ -108,12 +154,20 @@ async def snapshot(connection: Connection, partition: int, least: int = 0) -> Re
 
 
 async def catch_up(shadow: Shadow, connection: Connection) -> Restored:
-    """Fold until the shadow is close to the running lane; return the state in use at the shadow's position."""
+    """Fold until the shadow is close to the running lane; return the state in use at the shadow's position.
+
+    Raises
+    ------
+    NotSwitched
+        The state in use went back behind the place at which the facts of visitors were put into use.
+    """
     while True:
         began = shadow.position
         current = await snapshot(connection, shadow.partition, began)
         if current.position < began:
             logger.warning("partition %d: the state in use went back to %d", shadow.partition, current.position)
+            if current.position < shadow.visitors_at:
+                raise NotSwitched(_went_back(shadow, current))
             await shadow.restart()
             began = 0
         await shadow.fold_to(current.position)
@@ -129,7 +183,8 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
     shadow
         The shadow; its position is close to that of the running lane.
     merger
-        The merger. It should have merged most users before, because no process folds the partition until this returns.
+        The merger; it says whose facts are put into use. It should have merged most users before, because no process
+        folds the partition until this returns.
     connection
         The cluster.
     fold
@@ -146,6 +201,8 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
         The owner returned during each attempt, or the broker failed.
     TakenOver
         Another rebuild has begun.
+    LinksDiffer, MissingPayload
+        This code computes the links between profiles in another way than the code in use.
     """
     partition = shadow.partition
     error: Exception | None = None
@@ -160,14 +217,11 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
                 # here, and changes nothing.
                 await shadow.fold_to(current.position)
                 if shadow.position != current.position:
-                    raise NotSwitched(
-                        f"partition {partition} of profiles went back to {current.position}, and the rebuild is at "
-                        f"{shadow.position}; run the same command with `--anew` to begin at the start of the log"
-                    )
+                    raise NotSwitched(_went_back(shadow, current))
                 changed = merger.merge(shadow.comparable(current), current)
-                memo = carry_memo(shadow.memo, current.memo)
-                await owner.commit(Commit([shadow.done()], changed), Checkpoint(current.position, memo))
-                shadow.switched = True
+                done, memo = shadow.done(visitors=merger.visitors), carry_memo(shadow.memo, current.memo)
+                await owner.commit(Commit([done], changed), Checkpoint(current.position, memo))
+                shadow.note_done(visitors=merger.visitors)
                 return len(changed)
         except Exception as failure:
             if not is_kafka_error(failure):  # ProducerFenced is a Kafka error, too
@@ -179,6 +233,13 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
         f"partition {partition} was not switched over in {MAX_ATTEMPTS} attempts ({error!r}); nothing in it was "
         f"changed, and the same command continues with it"
     ) from error
+
+
+def _went_back(shadow: Shadow, current: Restored) -> str:
+    return (
+        f"partition {shadow.partition} of profiles went back to {current.position}, and the rebuild is at "
+        f"{shadow.position}; run the same command with `--anew` to begin at the start of the log"
+    )
 
 
 @asynccontextmanager

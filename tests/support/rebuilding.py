@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from models.batch import Checkpoint, Commit
 from stream.cluster.connection import Connection
 from stream.cluster.transactional_writer import TransactionalWriter
@@ -36,6 +38,15 @@ class NoListener:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SecondPassDies(TransactionalCommitter):
+    """A shadow's committer that dies after the first commit of records of the second pass."""
+
+    async def commit(self, commit: Commit, checkpoint: Checkpoint) -> None:
+        await super().commit(commit, checkpoint)
+        if msgspec.msgpack.decode(checkpoint.memo, type=shadow.ShadowMemo).is_second and checkpoint.position:
+            die()
 
 
 class SecondShadowDies(TransactionalCommitter):
@@ -87,7 +98,9 @@ def plant(point: str) -> None:
         "in the switch": DiesInCommit,
         "switched": DiesAfterCommit,
     }
-    if point == "folding":
+    if point == "second pass":
+        setattr(shadow, "TransactionalCommitter", SecondPassDies)  # noqa: B010 - only this program changes it
+    elif point == "folding":
         shadow.COMMIT_EVERY_S = 0.0
         setattr(shadow, "TransactionalCommitter", SecondShadowDies)  # noqa: B010 - only this program changes it
     elif point == "woken":

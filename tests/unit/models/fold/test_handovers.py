@@ -14,16 +14,15 @@ from hypothesis import strategies as st
 from models.batch import Batch, Restored
 from models.events import Event, MergeRecord, encode_event
 from models.fold import step
-from models.fold.handovers import VisitorsFold, answers_of, merge_in, merges_in, recomputed, replaced
+from models.fold.handovers import VisitorsFold, answers_of, merge_in, merges_in, recomputed
 from models.fold.partition import PartitionFold
 from models.identity.payload import unpack_payload
-from models.log import is_control
-from models.profile.codec import pack, unpack
-from models.profile.state import Facts
+from models.profile.codec import pack
 from tests.support.event_logs import START, PartitionRecord
 from tests.support.facts import assert_same
 from tests.support.folding_worker import wrong
 from tests.support.persons import Persons
+from tests.support.two_passes import customers, fold_in_two_passes
 
 VISITORS = tuple(f"anonymous:a{number}" for number in range(4))
 USERS = ("u1", "u2", "u3")
@@ -81,44 +80,6 @@ def told(deeds: list[LoginDeed], routed: list[bool]) -> Persons:
     return persons
 
 
-def folded_again(persons: Persons, sizes: list[int]) -> list[Restored]:
-    """Fold the logs in two passes, in batches of the given sizes."""
-    answers: dict[str, Event] = {}
-    for number, log in enumerate(persons.logs):
-        fold = VisitorsFold(number)
-        for records in _cut(log, sizes):
-            answers |= {one.id: one for one in fold.take(records)}
-    states = []
-    for number, log in enumerate(persons.logs):
-        state = Restored(partition=number)
-        again = PartitionFold(state)
-        for records in _cut(log, sizes):
-            taken = {
-                one.offset: replaced(one, recomputed(merge, answers[merge.id])) for one, merge in merges_in(records)
-            }
-            batch = Batch("events", number, [taken.get(one.offset, one) for one in records])
-            state.apply(again.fold(batch).commit, records[-1].offset + 1)
-        states.append(state)
-    return states
-
-
-def _cut(log: list[PartitionRecord], sizes: list[int]) -> Iterator[list[PartitionRecord]]:
-    begin, number = 0, 0
-    while begin < len(log):
-        size = sizes[number % len(sizes)]
-        yield log[begin : begin + size]
-        begin, number = begin + size, number + 1
-
-
-def facts_of(states: list[Restored]) -> dict[str, Facts]:
-    return {
-        key.decode(): unpack(packed).facts
-        for state in states
-        for key, packed in state.records.items()
-        if not is_control(key)
-    }
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     deeds=DEEDS, routed=st.lists(st.booleans(), min_size=1, max_size=7), sizes=st.lists(st.integers(1, 30), min_size=1)
@@ -130,11 +91,11 @@ def test_two_passes_with_changed_code_equal_a_log_that_this_code_alone_has_folde
         old = told(deeds, routed)
     reference = told(deeds, routed)
 
-    again, wanted = facts_of(folded_again(old, sizes)), facts_of(reference.states)
+    again, wanted = customers(fold_in_two_passes(old.logs, sizes)), customers(reference.states)
 
     assert again.keys() == wanted.keys()
-    for user, facts in wanted.items():
-        assert_same(again[user], facts)
+    for user, customer in wanted.items():
+        assert_same(again[user].facts, customer.facts)
 
 
 def merged() -> Persons:
@@ -150,8 +111,9 @@ def test_one_pass_takes_the_visitors_facts_as_the_earlier_code_has_computed_them
     log = persons.logs[persons.partition_of(USERS[0])]
     state.apply(fold.fold(Batch("events", 0, log)).commit)
 
-    assert facts_of([state])[USERS[0]].events == {"identify": 1, "cart_add": 4}
-    assert facts_of(folded_again(persons, [5]))[USERS[0]].events == {"identify": 1, "cart_add": 2}
+    assert customers([state])[USERS[0]].facts.events == {"identify": 1, "cart_add": 4}
+    again = customers(fold_in_two_passes(persons.logs))
+    assert again[USERS[0]].facts.events == {"identify": 1, "cart_add": 2}
 
 
 def test_an_answer_names_the_offset_of_its_notice() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from itertools import starmap
+from operator import ne
 
 import msgspec
 import pytest
@@ -123,3 +125,11 @@ def test_several_threads_can_decode_at_the_same_time(profiles: list[bytes]) -> N
         found = list(pool.map(unpack, profiles * 20))
 
     assert found == expected * 20
+
+
+def test_two_users_differ_only_if_a_part_of_them_differs() -> None:
+    one, other = unpack(pack(silent(1))), unpack(pack(silent(1)))
+
+    assert not any(starmap(ne, [(one, other), (one.facts, other.facts), (one.ledger, other.ledger)]))
+    other.facts.traits = {"firstName": "Eve"}
+    assert all(starmap(ne, [(one, other), (one.facts, other.facts)]))

@@ -14,7 +14,7 @@ from stream.cluster import topics
 from stream.cluster.admin import admin
 from stream.cluster.topics import existing
 from stream.log.event_log import EventLog
-from stream.rebuild.shadow_topic import TOPIC
+from stream.rebuild.shadow_topic import MERGES, TOPIC
 from tests.chaos.reference import Reference
 from tests.support.brokers import Cluster
 from tests.support.folding_worker import wrong
@@ -58,7 +58,7 @@ def test_a_rebuild_compares_then_switches_over_and_removes_its_topic(
     assert (
         told.splitlines()[-1] == f"{sum(one['users'] for one in compared)} users; the facts of {changed} are different"
     )
-    assert connection.topic(TOPIC) not in left
+    assert {connection.topic(TOPIC), connection.topic(MERGES)} & left.keys() == set()
 
 
 async def shop(kafka: Cluster) -> None:
