@@ -15,11 +15,20 @@ The days are more than six times the horizon of a churn label (14 days). The sho
 seed.
 """
 
+LOGINS = 0.2
+"""Default share of the shoppers with an account who begin as anonymous visitors."""
+
 
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 1,
     shoppers: Annotated[int, typer.Option(min=50, max=20_000, help="Number of simulated people.")] = SHOPPERS,
     days: Annotated[int, typer.Option(min=60, max=730, help="Number of simulated days.")] = DAYS,
+    logins: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Share of the people with an account who begin as visitors and log in later."
+        ),
+    ] = LOGINS,
     keep: Annotated[
         bool, typer.Option("--keep", help="After the summary, leave everything running until Ctrl-C.")
     ] = False,
@@ -35,4 +44,5 @@ def demo(
     again = ["--seed", str(seed)]
     again += [] if shoppers == SHOPPERS else ["--shoppers", str(shoppers)]
     again += [] if days == DAYS else ["--days", str(days)]
-    run_demo(DemoOptions(seed, shoppers, days, keeps_running=keep, prints_json=json, again=again))
+    again += [] if logins == LOGINS else ["--logins", str(logins)]
+    run_demo(DemoOptions(seed, shoppers, days, logins, keeps_running=keep, prints_json=json, again=again))

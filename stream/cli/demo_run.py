@@ -39,7 +39,7 @@ class DemoOptions:
 
     Attributes
     ----------
-    seed, shoppers, days
+    seed, shoppers, days, logins
         The simulated shop.
     keeps_running
         Whether the processes run on after the summary, until Ctrl-C.
@@ -52,6 +52,7 @@ class DemoOptions:
     seed: int
     shoppers: int
     days: int
+    logins: float
     keeps_running: bool
     prints_json: bool
     again: Sequence[str]
@@ -88,7 +89,8 @@ def _watch(installation: Installation, options: DemoOptions, console: Console, f
                 seconds = time.monotonic() - began
                 screen.update(live(tally, stage=stage, start=start, days=options.days, elapsed=seconds), refresh=True)
 
-        session = Session(installation, SimulatedShop(options.seed, options.shoppers, options.days), show)
+        shop = SimulatedShop(options.seed, options.shoppers, options.days, options.logins)
+        session = Session(installation, shop, show)
         return run(session.run(began, lambda tally: commands(tally, file, options)))
 
 

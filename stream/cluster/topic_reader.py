@@ -183,6 +183,14 @@ class TopicReader:
                 await self._fetched.wait()
         self._fetched.clear()
 
+    def pause(self) -> None:
+        """Fetch nothing more until :meth:`resume`."""
+        self._consumer.pause(*self.partitions)
+
+    def resume(self) -> None:
+        """Fetch again from all partitions."""
+        self._consumer.resume(*self.partitions)
+
     def seek(self, place: TopicPartition, offset: int) -> None:
         """Continue in a partition at an offset."""
         self._consumer.seek(place, offset)

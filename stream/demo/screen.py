@@ -124,6 +124,8 @@ def _recommender(found: RecommendFigures) -> str:
 
 
 def _logins(logins: LoginFigures) -> str:
+    if not logins.known:
+        return "none"
     text = (
         f"{logins.known:,} visitors logged in and became known users; the profiles of {logins.merged:,} were merged, "
         f"with {logins.merged_events:,} events"

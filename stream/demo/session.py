@@ -53,7 +53,7 @@ class SimulatedShop:
     seed: int
     shoppers: int
     days: int
-    logins: float = 0.2
+    logins: float
 
 
 class Session:

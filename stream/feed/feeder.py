@@ -3,7 +3,8 @@
 The log's clock is ``feeder``: each partition's ``now`` is the newest tick in it. In its partition, each event comes
 after a tick with the event's time. So nothing that the event causes has an earlier time. In addition, every
 partition gets a tick when the events pass a multiple of ``tick_ms``. So timers fire between events at the times when
-they are due.
+they are due. Before such a tick, the feeder waits for the records that logins have caused between profiles. So they are
+late by less than ``tick_ms``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from models.events import Event, encode_event
 from models.log import Tick, encode_control
 from models.units import DAY, HOUR
 from stream.cluster.partitioner import partition_of
+from stream.feed.profile_records import ProfileRecords
 from stream.feed.progress import FoldProgress, await_folded
 from stream.log.event_log import Appended, EventLog, LogUnavailable
 
@@ -30,6 +32,11 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING = 5_000
 """Maximum number of records that wait for the next write."""
+MAX_PENDING_LOGINS = 50_000
+"""Maximum number of records that wait for the next write after a login, until the next tick of every partition.
+
+What a login causes is then behind all records of this time, so its place does not depend on the speed of the fold.
+"""
 MIN_WRITES = 4
 """Minimum number of writes while the simulated time moves on by ``lead_ms``."""
 RETRY_S = 0.5
@@ -88,6 +95,8 @@ class Feeder:
         Speed of the feeder.
     on_write
         Called after every write with the number of events in it and the simulated time that it reached.
+    profile_records
+        Waits for the records between profiles; ``None`` for a log in which no one logs in.
 
     Attributes
     ----------
@@ -105,6 +114,7 @@ class Feeder:
         progress: FoldProgress,
         pace: Pace = Pace(),
         on_write: Callable[[int, int], None] | None = None,
+        profile_records: ProfileRecords | None = None,
     ) -> None:
         self.now: int | None = None
         self.resent = 0
@@ -114,6 +124,7 @@ class Feeder:
         self._pace = pace
         self._began: tuple[float, int] | None = None
         self._on_write = on_write
+        self._profile_records = profile_records
         self._pending: list[tuple[int, bytes, bytes]] = []
         self._pending_events = 0
         self._pending_since = 0
@@ -150,7 +161,9 @@ class Feeder:
             self._tick(partition, event.at)
             self._pending.append((partition, user, encode_event(event)))
             self._pending_events += 1
-            if len(self._pending) >= MAX_PENDING:
+            if self._profile_records is not None:
+                self._profile_records.note(event, partition)
+            if len(self._pending) >= (MAX_PENDING_LOGINS if self._awaits_records else MAX_PENDING):
                 await self.flush()
         if until is not None and (self.now is None or until >= self.now + self._pace.tick_ms):
             await self._pass(until)
@@ -177,6 +190,7 @@ class Feeder:
     async def drain(self) -> None:
         """Write the pending records, and return when everything is folded."""
         await self.flush()
+        await self._await_records()
         await await_folded(self._progress, self._ends, silence_s=self._pace.silence_s)
         self._writes.clear()
 
@@ -199,6 +213,7 @@ class Feeder:
             # In a long time without events the clock moves hour by hour, so that timers fire when they are due.
             reached = target if self.now is None else min(target, self.now + max(self._pace.tick_ms, HOUR))
             waited = reached - self._pending_since
+            await self._await_records()
             if self._pending and self.now is not None and waited >= self._pace.lead_ms // MIN_WRITES:
                 await self.flush()
             await self.folded_before(reached - self._pace.lead_ms)
@@ -208,6 +223,16 @@ class Feeder:
             for partition in range(self._partitions):
                 self._tick(partition, reached)
             self.now = reached
+
+    @property
+    def _awaits_records(self) -> bool:
+        return self._profile_records is not None and self._profile_records.is_waiting
+
+    async def _await_records(self) -> None:
+        """Wait until the log has the records that follow from logins, so that the clock does not pass them."""
+        if self._profile_records is not None and self._profile_records.is_waiting:
+            await self.flush()
+            await self._profile_records.arrive(self._ends)
 
     def _tick(self, partition: int, at: int) -> None:
         """Move the clock of a partition to ``at``, if it is not there yet."""

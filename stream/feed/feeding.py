@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from stream.feed.feeder import Feeder, Pace
+from stream.feed.profile_records import ProfileRecords
 from stream.feed.progress import GroupProgress, require_unfed
 from stream.log.event_log import EventLog
 from stream.settings.loading import Settings
@@ -36,8 +37,12 @@ async def feeding(
         No worker folds the log.
     """
     connection, partitions = settings.connection(), settings.partitions
-    async with EventLog(connection, partitions) as log, GroupProgress(connection, partitions) as progress:
-        feeder = Feeder(log, partitions, progress, pace, on_write)
+    async with (
+        EventLog(connection, partitions) as log,
+        GroupProgress(connection, partitions) as progress,
+        ProfileRecords(connection, partitions, progress, silence_s=pace.silence_s) as profile_records,
+    ):
+        feeder = Feeder(log, partitions, progress, pace, on_write, profile_records)
         await log.ensure_clock("feeder")
         await require_unfed(connection, partitions)
         await feeder.begin()

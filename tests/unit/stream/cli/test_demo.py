@@ -58,6 +58,8 @@ def test_every_figure_is_measured_and_nothing_is_left_running() -> None:
     assert summary["shoppers"] >= 190
     assert summary["simulated_days"] >= 60
     assert summary["latency_ms"]["answered"] == summary["latency_ms"]["sent"]
+    assert summary["logins"]["known"] >= summary["logins"]["merged"] > 10
+    assert summary["logins"]["example"]["visitor"].startswith("anonymous:visitor-")
     assert sum(summary["segments"].values()) <= summary["shoppers"]
     assert all_gone(children)
 
@@ -65,7 +67,7 @@ def test_every_figure_is_measured_and_nothing_is_left_running() -> None:
 def test_the_suggested_commands_can_be_copied_and_name_a_user_of_this_run() -> None:
     tally = Tally(users={b"shopper-0007", b"shopper-0003"})
     file = Path("/tmp/a folder/perennial.yaml")
-    options = DemoOptions(9, 300, 62, keeps_running=True, prints_json=False, again=["--seed", "9"])
+    options = DemoOptions(9, 300, 62, 0.2, keeps_running=True, prints_json=False, again=["--seed", "9"])
 
     kept = [shlex.split(command) for command in commands(tally, file, options)]
     (ended,) = commands(tally, file, replace(options, keeps_running=False))

@@ -72,7 +72,7 @@ async def test_a_log_that_was_fed_before_is_refused(broker: EmbeddedBroker, what
 
 
 async def shop_fed(
-    broker: EmbeddedBroker, folder: Path, prefix: str, pace_s: float
+    broker: EmbeddedBroker, folder: Path, prefix: str, pace_s: float, logins: float
 ) -> tuple[Simulated, list[list[bytes | None]]]:
     """Run a small shop; return the result and the values in each partition of its log.
 
@@ -87,7 +87,7 @@ async def shop_fed(
         await log.ensure_clock("feeder")
     await publish(connection, read_configuration(settings))
     edges = [replace(edge, pace_s=pace_s) for edge in fold_agents()]
-    storefront = Storefront(seed=7, shoppers=120, days=5, start_ms=START)
+    storefront = Storefront(seed=7, shoppers=120, days=5, start_ms=START, logins=logins)
     async with running_app(connection, edges, name="fold"):
         done = await simulate(settings, storefront)
     last = encode_control(Tick(at=storefront.end))
@@ -99,12 +99,14 @@ async def shop_fed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("logins", [0.0, 0.5])
 async def test_the_same_seed_gives_the_same_log_at_any_speed_of_the_fold(
-    broker: EmbeddedBroker, tmp_path: Path
+    broker: EmbeddedBroker, tmp_path: Path, logins: float
 ) -> None:
-    first, log = await shop_fed(broker, tmp_path, "quick.", 0.0)
-    second, again = await shop_fed(broker, tmp_path, "slow.", 0.4)
+    first, log = await shop_fed(broker, tmp_path, f"quick.{logins}.", 0.0, logins)
+    second, again = await shop_fed(broker, tmp_path, f"slow.{logins}.", 0.4, logins)
 
+    assert (first.logins > 10) == (logins > 0)
     assert first.reactions > 10
     assert first._replace(seconds=0.0) == second._replace(seconds=0.0)
     assert log == again
