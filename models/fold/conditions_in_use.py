@@ -67,6 +67,7 @@ class _Stored(msgspec.Struct, array_like=True):
     covered_from: dict[int, int]
     pending: list[int]
     staged_from: int = 0
+    waiting: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -111,6 +112,8 @@ class ConditionsInUse:
         The lifecycle, compiled; ``None`` without one.
     is_complete
         Whether all users of that place have come to the conditions.
+    waiting
+        Number of those who have not come to them yet.
     staged_from
         The first of the successive generations that have a lifecycle; 0 without one. Users of earlier generations have
         no stage yet.
@@ -137,6 +140,7 @@ class ConditionsInUse:
         self.change = change
         self.covered_from = covered_from or {}
         self.is_complete = not change.users
+        self.waiting = change.users
         moves = () if self.machine is None else self.machine.conditions
         self.program = ConditionProgram(asked.segments, self.covered_from, moves, asked.scale)
         self.program.pending = frozenset(pending) & self.program.leaves.keys()
@@ -160,7 +164,7 @@ class ConditionsInUse:
         """Return what is stored besides the segments, which the configuration has."""
         pending = sorted(self.program.pending)
         place = (self.generation, *self.change, self.is_complete, self.covered_from)
-        return _encode(_Stored(*place, pending, self.staged_from))
+        return _encode(_Stored(*place, pending, self.staged_from, self.waiting))
 
     # --- history of clauses ----------------------------------------------------------------------------------------
 
@@ -194,6 +198,10 @@ class ConditionsInUse:
     def due_of(self, key: bytes) -> int:
         """Return the time at which a user comes to the conditions, unless a step of the user comes before."""
         return self.change.at + 1 + (crc32(key) * self.change.users * 1000 // USERS_PER_SECOND >> 32)
+
+    def take_in(self, generations: Iterable[int]) -> None:
+        """Count users who waited for the conditions, and have come to one of these generations."""
+        self.waiting -= sum(generation == self.generation for generation in generations)
 
     @property
     def until(self) -> int:
@@ -247,5 +255,6 @@ def restored(asked: AskedConditions, content: bytes) -> ConditionsInUse:
         stored.pending,
     )
     found.is_complete = stored.is_complete
+    found.waiting = stored.waiting
     found.staged_from = stored.staged_from
     return found

@@ -192,8 +192,8 @@ class IdentityFold:
         carts = [timer for timer in ledger.timers if timer.name.startswith(f"{step.CART}:")]
         ids = taken.seen_ids
         kept = seen_ids.SeenIds(ids.floor, list(ids.marks), ids.digests)
-        user.customer.facts = user.facts = Facts(origin=taken.origin, seen_ids=kept)
-        user.numbers, user.row, user.is_scheduled = new_numbers(), -1, False
+        user.customer.facts = user.facts = Facts(origin=taken.origin, seen_ids=kept, conditions=taken.conditions)
+        user.numbers, user.row, user.is_scheduled, user.rfm = new_numbers(), -1, False, None
         ledger.timers, ledger.assessed_at = [], 0
         _watch_ids(user, self._versions.configuration.events.horizon, self._piece.now)
         self._state.schedule(user)

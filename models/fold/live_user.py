@@ -66,8 +66,11 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         What clauses read of the user as of the newest step of the first pass; ``None`` until it is needed.
     truths
         How the clauses have changed in the piece; ``None`` for not at all.
-    rfm
-        The newest scores of a buyer in the first pass; the ledger gets them in the third.
+    rfm, stored_rfm
+        The newest scores of a buyer in the first pass, which the ledger gets in the third, and those before the piece.
+    is_waiting
+        Whether the user is stored, and had not come to the conditions in use before the piece. It is only known until
+        all users have come to them.
     lost
         Number and due time of the first timer of the clauses that could not fire in the piece; ``None`` for none. The
         changes of the clauses at that time are not recorded.
@@ -95,6 +98,8 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     person: Person | None = None
     truths: TruthRecord | None = None
     rfm: IssuedRfm | None = None
+    stored_rfm: IssuedRfm | None = None
+    is_waiting: bool = False
     lost: tuple[int, int] | None = None
     recalled: int = -1
 
@@ -173,4 +178,16 @@ def live_user(key: bytes, customer: Customer) -> LiveUser:
             decided[timer.name] = timer.due
     if decided:
         ledger.timers = [timer for timer in timers if timer.name not in DECIDED]
-    return LiveUser(key, key.decode(), customer, facts, ledger, numbers_of(facts), decided, queued, rfm=ledger.rfm)
+    scores = ledger.rfm
+    return LiveUser(
+        key,
+        key.decode(),
+        customer,
+        facts,
+        ledger,
+        numbers_of(facts),
+        decided,
+        queued,
+        rfm=scores,
+        stored_rfm=scores,
+    )

@@ -201,7 +201,8 @@ class _Slice:
             The index of the first record that is not folded, and whether no more timers may fire in the slice.
         """
         state, batch, failures = self._state, self._batch, self._failures
-        before = state.begin_piece()
+        before, conditions = state.begin_piece(), state.versions.conditions
+        waiting = 0 if conditions is None else conditions.waiting
         failures.begin()
         outputs = PieceOutputs(batch, state.memo)
         timers = PieceTimers(
@@ -228,9 +229,11 @@ class _Slice:
             raise StepFailed(0, error, piece.first_cause()) from error
         self._count_failures(has_success=piece.has_success)
         self._take(outputs)
-        if piece.completes_conditions and state.versions.conditions is not None:
-            state.versions.conditions.is_complete = True
-            self._store_conditions()
+        if conditions is not None:
+            if piece.completes_conditions:
+                conditions.is_complete, conditions.waiting = True, 0
+            if piece.completes_conditions or conditions.waiting != waiting:
+                self._store_conditions()
         self._timers_left = facts.timers_left
         if facts.control is not None:
             self._follow(facts.control, outputs.record)

@@ -7,6 +7,7 @@ import msgspec
 from models.batch import Restored
 from models.errors import InvalidEvent
 from models.events import REPORTED, Event
+from models.fold.buyer_counts import BuyerCounts
 from models.fold.conditions_in_use import ConditionsChange
 from models.fold.due_times import DueTimes, Entry
 from models.fold.live_user import LiveUser, live_user
@@ -33,10 +34,9 @@ class PartitionState:
     ----------
     due
         Users by their next timer.
-    members
-        The members of the segments by rule.
-    stages
-        The users in the stages of the lifecycle.
+    members, stages, buyers
+        The members of the segments by rule, the users in the stages of the lifecycle, and the buyers by the version of
+        their cut points.
     memo
         The partition's clock and counters.
     versions
@@ -60,6 +60,7 @@ class PartitionState:
         self._cutoffs_at = 0
         self.members = MemberCounts(committed)
         self.stages = StageCounts(committed)
+        self.buyers = BuyerCounts(committed)
         for key, packed in committed.records.items():
             if key[:1] == CONTROL:
                 continue
@@ -96,6 +97,8 @@ class PartitionState:
         if user is None:
             packed = self._stored(key)
             user = self._live[key] = live_user(key, Customer() if packed is None else codec.unpack(packed))
+            if (conditions := self.versions.conditions) is not None and conditions.waiting and packed is not None:
+                user.is_waiting = user.facts.conditions != conditions.generation
         return user
 
     def store_users(self) -> None:
@@ -109,6 +112,9 @@ class PartitionState:
                 changed[key] = codec.pack(user.settle(), self.versions.schema)
                 self._enqueue(user, min(user.next_timer, *user.decided.values()) if user.decided else user.next_timer)
         self._changed.update(changed)
+        self.buyers.follow((user.stored_rfm, user.ledger.rfm) for user in self._live.values())
+        if (conditions := self.versions.conditions) is not None and conditions.waiting:
+            conditions.take_in(user.facts.conditions for user in self._live.values() if user.is_waiting)
         self._live.clear()
         self._added.clear()
 
@@ -118,6 +124,7 @@ class PartitionState:
             **self._changed,
             **self.members.take_changes(),
             **self.stages.take_changes(),
+            **self.buyers.take_changes(),
         }
         self._changed.clear()
         return changed

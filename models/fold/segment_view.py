@@ -57,8 +57,9 @@ class PartitionSizes(msgspec.Struct, frozen=True):
         Its clock, milliseconds.
     configuration
         Number of the configuration in use; 0 without any.
-    adopts_until
-        Time by which all users have come to new conditions, milliseconds; ``None`` if they have.
+    adopts_until, waiting
+        Time by which all users have come to new conditions, milliseconds; ``None`` if they have. Number of those who
+        have not.
     segments
         In the sequence of the file.
     """
@@ -67,6 +68,7 @@ class PartitionSizes(msgspec.Struct, frozen=True):
     now: int
     configuration: int
     adopts_until: int | None
+    waiting: int
     segments: list[SegmentSize]
 
 
@@ -107,14 +109,14 @@ def sizes(state: Restored, versions: Versions, now: int) -> PartitionSizes:
     """
     conditions = versions.conditions
     if conditions is None:
-        return PartitionSizes(state.partition, now, versions.configuration_number, None, [])
+        return PartitionSizes(state.partition, now, versions.configuration_number, None, 0, [])
     found = []
     for segment in conditions.asked.segments:
         members = read_members(state.records.get(key_of(segment.name)))
         entered, left = today(members, now)
         found.append(SegmentSize(segment.name, plain(segment.when), members.number, entered, left))
-    until = None if conditions.is_complete else conditions.until
-    return PartitionSizes(state.partition, now, versions.configuration_number, until, found)
+    until, waiting = (None, 0) if conditions.is_complete else (conditions.until, conditions.waiting)
+    return PartitionSizes(state.partition, now, versions.configuration_number, until, waiting, found)
 
 
 def today(members: SegmentMembers, now: int) -> tuple[int, int]:

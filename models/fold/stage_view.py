@@ -22,16 +22,24 @@ class PartitionStages(msgspec.Struct, frozen=True):
         All stages in their sequence; empty without a lifecycle.
     stages
         The counts.
+    waiting, adopts_until
+        Number of users who have not come to the newest conditions or gaps yet. The time by which all have, in ms;
+        ``None`` if they have.
     """
 
     partition: int
     now: int
     names: list[str]
     stages: StagesInUse
+    waiting: int
+    adopts_until: int | None
 
 
 def stages_of(state: Restored, versions: Versions, now: int) -> PartitionStages:
     """Return the users by stage of a partition, and their moves by day."""
-    lifecycle = versions.configuration.lifecycle
+    lifecycle, conditions = versions.configuration.lifecycle, versions.conditions
     names = [] if lifecycle is None else list(lifecycle.stages)
-    return PartitionStages(state.partition, now, names, read_stages(state.records.get(STAGES_KEY)))
+    stages = read_stages(state.records.get(STAGES_KEY))
+    if conditions is None or conditions.is_complete:
+        return PartitionStages(state.partition, now, names, stages, 0, None)
+    return PartitionStages(state.partition, now, names, stages, conditions.waiting, conditions.until)

@@ -33,7 +33,7 @@ def taken_out(ledger: Ledger) -> Ledger:
         setattr(ledger, name, getattr(empty, name))
     ledger.segment, ledger.segment_version = None, 0
     ledger.risk, ledger.risk_version, ledger.risk_at = None, 0, 0
-    ledger.features = None
+    ledger.features = ledger.rfm = None
     return taken
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from models.counting import counted
+from models.fold.moments import moment
 from stream.processes.error_lines import error_line
 
 Config = Annotated[
@@ -68,6 +70,18 @@ def short_time(moment: str | None) -> str:
     '2026-02-03 14:05'
     """
     return "-" if moment is None else moment[:16].replace("T", " ")
+
+
+def waiting_line(users: int, until: int) -> str:
+    """Return how many users have not come to new conditions yet, and by which time (milliseconds) they do, in words.
+
+    Examples
+    --------
+    >>> waiting_line(1, 1_767_225_600_000)
+    '1 user has not come to the new conditions yet; all have by 2026-01-01 00:00'
+    """
+    said, have = counted(users, "user"), "has" if users == 1 else "have"
+    return f"{said} {have} not come to the new conditions yet; all have by {short_time(moment(until))}"
 
 
 def invoked() -> str:

@@ -10,12 +10,12 @@ import typer
 
 from models.fold.members import Entrant
 from models.fold.moments import moment
-from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
+from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time, waiting_line
 from stream.cli.segment_report import SegmentReport, described, show_report
 from stream.cli.segments_preview import preview
 from stream.installation.recognition import opened
 from stream.lookup.identity import identity_of
-from stream.lookup.segments import SegmentLookups
+from stream.lookup.segments import SegmentLookups, SegmentSizes
 from stream.settings.worker_addresses import worker_urls
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def list_(config: Config = None, json: Json = False) -> None:
                 "as_of": moment(found.now),
                 "configuration": found.configuration,
                 "adopts_until": None if found.adopts_until is None else moment(found.adopts_until),
+                "waiting": found.waiting,
                 "segments": [
                     {"name": one.name, "members": one.members, "entered_today": one.entered, "left_today": one.left}
                     for one in found.segments
@@ -57,7 +58,7 @@ def list_(config: Config = None, json: Json = False) -> None:
     )
     print_line()
     print_line(f"as of {short_time(moment(found.now))} UTC; configuration {found.configuration}")
-    _print_adoption(found.adopts_until)
+    _print_adoption(found)
 
 
 @app.command()
@@ -68,10 +69,11 @@ def show(name: Name, config: Config = None, json: Json = False) -> None:
     report = SegmentReport(name, found.of(name).when, members, found.now)
     if json:
         adopts_until = None if found.adopts_until is None else moment(found.adopts_until)
-        print_json({**described(report), "configuration": found.configuration, "adopts_until": adopts_until})
+        waits = {"adopts_until": adopts_until, "waiting": found.waiting}
+        print_json({**described(report), "configuration": found.configuration, **waits})
         return
     show_report(report)
-    _print_adoption(found.adopts_until)
+    _print_adoption(found)
 
 
 @app.command()
@@ -126,6 +128,6 @@ def _print_member(member: Entrant, *, json: bool) -> None:
         print_line(f"{short_time(since)}  {member.user}")
 
 
-def _print_adoption(until: int | None) -> None:
-    if until is not None:
-        print_line(f"a new configuration decides about the last users by {short_time(moment(until))} or before")
+def _print_adoption(found: SegmentSizes) -> None:
+    if found.adopts_until is not None:
+        print_line(waiting_line(found.waiting, found.adopts_until))

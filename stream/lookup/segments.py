@@ -1,24 +1,28 @@
-"""Client of the workers' answers about segments by rule: the answers for all partitions together."""
+"""Client of the workers' answers that count users: the answers for all partitions together."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
+from models.fold.buyer_counts import ScoredBuyers
+from models.fold.buyer_view import PartitionBuyers
 from models.fold.members import Entrant, SegmentMembers, joined
 from models.fold.segment_view import MemberSlice, PartitionMembers, PartitionSizes, SegmentSize
 from models.fold.stage_view import PartitionStages
 from models.fold.stages import StagesInUse
+from models.learning.population import Population
 from models.spelling import did_you_mean
 from stream.lookup.client import LookupFailed, ask, ask_each
 from stream.lookup.identity import Identity
 
-_Part = TypeVar("_Part", PartitionSizes, PartitionMembers, PartitionStages)
+_Part = TypeVar("_Part", PartitionSizes, PartitionMembers, PartitionStages, PartitionBuyers)
 _read_sizes = msgspec.json.Decoder(list[PartitionSizes]).decode
 _read_stages = msgspec.json.Decoder(list[PartitionStages]).decode
+_read_buyers = msgspec.json.Decoder(list[PartitionBuyers]).decode
 _read_members = msgspec.json.Decoder(list[PartitionMembers]).decode
 
 
@@ -35,8 +39,9 @@ class SegmentSizes(NamedTuple):
         The oldest clock of a partition, milliseconds.
     configuration
         Number of the newest configuration in use.
-    adopts_until
-        Time by which all users have come to new conditions, milliseconds; ``None`` if they have.
+    adopts_until, waiting
+        Time by which all users have come to new conditions, milliseconds; ``None`` if they have. Number of those who
+        have not.
     segments
         In the sequence of the file.
     """
@@ -44,6 +49,7 @@ class SegmentSizes(NamedTuple):
     now: int
     configuration: int
     adopts_until: int | None
+    waiting: int
     segments: list[SegmentSize]
 
     def of(self, name: str) -> SegmentSize:
@@ -72,11 +78,42 @@ class StageCounters(NamedTuple):
         All stages in their sequence; empty without a lifecycle.
     stages
         The counts.
+    waiting, adopts_until
+        Number of users who have not come to the newest conditions or gaps yet. The time by which all have, in ms;
+        ``None`` if they have.
     """
 
     now: int
     names: list[str]
     stages: StagesInUse
+    waiting: int = 0
+    adopts_until: int | None = None
+
+
+class BuyerCounters(NamedTuple):
+    """The buyers with scores.
+
+    Attributes
+    ----------
+    now
+        The oldest clock of a partition, milliseconds.
+    version
+        Newest version of the cut points that is in use in a partition; 0 before any.
+    population
+        Its cut points, and the gaps between purchases; ``None`` before any.
+    buyers
+        The counts.
+    """
+
+    now: int
+    version: int
+    population: Population | None
+    buyers: ScoredBuyers
+
+    @property
+    def outdated(self) -> int:
+        """Number of buyers whose scores come from older cut points."""
+        return self.buyers.older_than(self.version)
 
 
 class SegmentLookups:
@@ -119,7 +156,8 @@ class SegmentLookups:
         return SegmentSizes(
             min(part.now for _, part in parts),
             newest.configuration,
-            max((part.adopts_until for _, part in parts if part.adopts_until is not None), default=None),
+            _latest(part.adopts_until for _, part in parts),
+            sum(part.waiting for _, part in parts),
             [SegmentSize(segment.name, segment.when, *counted[segment.name]) for segment in newest.segments],
         )
 
@@ -134,7 +172,21 @@ class SegmentLookups:
         total = StagesInUse()
         for part in parts:
             total.add(part.stages)
-        return StageCounters(min(part.now for part in parts), max((part.names for part in parts), key=len), total)
+        return StageCounters(
+            min(part.now for part in parts),
+            max((part.names for part in parts), key=len),
+            total,
+            sum(part.waiting for part in parts),
+            _latest(part.adopts_until for part in parts),
+        )
+
+    async def buyers(self) -> BuyerCounters:
+        """Ask for the buyers by the version of their cut points. Errors are those of :meth:`sizes`."""
+        parts = [part for _, part in (await self._ask("/v1/rfm", _read_buyers)).values()]
+        total, newest = ScoredBuyers(), max(parts, key=lambda part: part.version)
+        for part in parts:
+            total.add(part.buyers.by_version)
+        return BuyerCounters(min(part.now for part in parts), newest.version, newest.population, total)
 
     async def walk(self, name: str) -> AsyncGenerator[Entrant]:
         """Yield all members of a segment, partition by partition, sorted by their ids in each.
@@ -168,3 +220,7 @@ class SegmentLookups:
                 f"restored; without it, the sizes would be too small"
             )
         return found
+
+
+def _latest(times: Iterable[int | None]) -> int | None:
+    return max((time for time in times if time is not None), default=None)

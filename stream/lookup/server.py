@@ -6,7 +6,7 @@
     GET /v1/users/USER/why/SEGMENT           why a user is in a segment by rule or not (models/fold/membership_view.py)
     GET /v1/users/USER/state                 the stored state, for tools; the header X-Now is the partition's clock
     GET /v1/users/USER/recommendations?k=10  items for a user; the newest clicks are taken into account
-    GET /v1/segments ...                     segments by rule (stream/lookup/segment_answers.py)
+    GET /v1/segments, /v1/lifecycle, /v1/rfm counts of all users (stream/lookup/segment_answers.py)
     GET /health, /ready                      progress: each lane's position, lag, failures, and the time since its
                                              last commit
 

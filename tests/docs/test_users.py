@@ -39,5 +39,5 @@ def test_every_name_in_the_description_of_a_segment_is_explained() -> None:
     (table,) = map(_names, PAGE.split("| name of a segment | value |\n|---|---|\n")[1:])
     report = described(SegmentReport("viewers", VIEWERS["when"], SegmentMembers(1, [DayMoves(20_000, 1)]), 1))
 
-    assert table == {*report, "configuration", "adopts_until"}
+    assert table == {*report, "configuration", "adopts_until", "waiting"}
     assert [name for name in report["days"][0] if f"`{name}`" not in PAGE] == []

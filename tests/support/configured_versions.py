@@ -45,6 +45,12 @@ def settings_version(version: int, **events: str) -> Use:
     return Use(name="configuration", version=version, content=msgspec.Raw(encode(parsed)))
 
 
+def lifecycle_version(version: int) -> Use:
+    """Make a configuration with the default lifecycle and nothing else."""
+    content = encode(parse({"lifecycle": {}}, {}))
+    return Use(name="configuration", version=version, content=msgspec.Raw(content))
+
+
 def churn_version(version: int) -> Use:
     """Make a churn model in which the risk grows with the days of inactivity."""
     weights = [0.0] * len(FEATURES)

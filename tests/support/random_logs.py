@@ -19,10 +19,10 @@ from models.events import Event, EventType, OrderLine
 from models.log import Control, Instruction, Tick, Use, opening
 from models.profile.trait_limits import MAX_NEEDED_BYTES
 from models.units import DAY, HOUR, MINUTE
-from tests.support.configured_versions import churn_version, gaps_version, segments_version
+from tests.support.configured_versions import churn_version, gaps_version, population_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
 
-__all__ = ["crowded_log", "random_log"]
+__all__ = ["crowded_log", "random_log", "with_populations"]
 
 _SEEN = (
     "{{ segment }} {{ risk }} {{ traits }} {{ cart.count }} {{ cart.items }} {{ orders }} {{ spent }} "
@@ -168,6 +168,17 @@ def crowded_log(seed: int) -> list[PartitionRecord]:
         details |= {"traits": said or None, "complaint": has_complaint}
         contents.append(Event(id=name, user=chance.choice(users), type=kind, at=at, **details))
     return written(contents)
+
+
+def with_populations(log: list[PartitionRecord]) -> list[PartitionRecord]:
+    """Return a log of the second level with new cut points after every twelfth record."""
+    raised = written([Use(name="level", version=2, content=msgspec.Raw(b"null"))])[0]
+    contents = [(record.timestamp, record.key, record.value) for record in log]
+    contents.insert(1, (log[0].timestamp, raised.key, raised.value))
+    for number, place in enumerate(range(len(log), 3, -12), start=1):
+        key, value = written([population_version(100 - number)])[0][2:]
+        contents.insert(place, (log[place - 1].timestamp, key, value))
+    return [PartitionRecord(offset, *content) for offset, content in enumerate(contents)]
 
 
 class _RandomLog:

@@ -31,9 +31,8 @@ from models.profile.codec import unpack
 from models.profile.ledger import IssuedRfm
 from models.profile.state import Customer
 from models.units import DAY, HOUR
-from tests.support.configured_versions import population_version
-from tests.support.event_logs import START, PartitionRecord, fold_log, written
-from tests.support.random_logs import random_log
+from tests.support.event_logs import START, fold_log, written
+from tests.support.random_logs import random_log, with_populations
 
 CUTS = Population(
     users=100,
@@ -221,17 +220,6 @@ def test_a_segment_by_rule_reads_the_scores_at_the_event_and_when_recency_falls_
         ("spender", "segment_entered", 2 * DAY),
         ("fresh", "segment_left", 12 * DAY + HOUR),
     ]
-
-
-def with_populations(log: list[PartitionRecord]) -> list[PartitionRecord]:
-    """Return a log of the second level with new cut points after every twelfth record."""
-    raised = written([Use(name="level", version=2, content=msgspec.Raw(b"null"))])[0]
-    contents = [(record.timestamp, record.key, record.value) for record in log]
-    contents.insert(1, (log[0].timestamp, raised.key, raised.value))
-    for number, place in enumerate(range(len(log), 3, -12), start=1):
-        key, value = written([population_version(100 - number)])[0][2:]
-        contents.insert(place, (log[place - 1].timestamp, key, value))
-    return [PartitionRecord(offset, *content) for offset, content in enumerate(contents)]
 
 
 @pytest.mark.parametrize("seed", range(4))

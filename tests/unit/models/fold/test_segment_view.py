@@ -28,7 +28,7 @@ def test_the_sizes_are_those_of_the_counters_with_the_moves_of_the_day() -> None
     state = folded(segments_in_use(1, VIEWERS, other), tick(0), *views("u1", "u2"), tick(DAY), *views("u3", at=DAY))
 
     assert sizes_of(state) == PartitionSizes(
-        *(0, START + DAY + HOUR, 1, None),
+        *(0, START + DAY + HOUR, 1, None, 0),
         [
             SegmentSize("viewers", VIEWERS["when"], 1, 1, 0),
             SegmentSize("other", other["when"], 0, 0, 0),

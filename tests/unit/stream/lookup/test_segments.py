@@ -9,12 +9,15 @@ import pytest
 
 from models.batch import Restored
 from models.fold import segment_view
+from models.fold.buyer_counts import BUYERS_KEY, ScoredBuyers
 from models.fold.stages import STAGES_KEY, StageCount, StagesInUse
+from models.learning.population import decode
 from models.units import HOUR
 from stream.cluster.partitioner import partition_of
 from stream.lookup.client import LookupFailed, ask_json
 from stream.lookup.segments import SegmentLookups, UnknownSegmentName
 from stream.lookup.server import LookupServer
+from tests.support.configured_versions import population_version
 from tests.support.event_logs import START
 from tests.support.segment_logs import VIEWERS, folded, segments_in_use, tick, viewed
 
@@ -128,3 +131,17 @@ async def test_the_stages_of_the_lifecycle_are_added_up_over_the_workers(workers
     assert found.names == []  # this configuration has no lifecycle
     assert found.stages.users == {"new": PARTITIONS}
     assert [day.moves for day in found.stages.days] == [{">visitor": PARTITIONS, "visitor>new": PARTITIONS}]
+
+
+async def test_buyers_are_added_up_and_the_newest_cut_points_of_a_partition_count(workers: Workers) -> None:
+    states = [folded(tick(0), population_version(version), tick(HOUR)) for version in (3, 4, 3)]
+    for number, state in enumerate(states):
+        state.partition = number
+        state.records[BUYERS_KEY] = msgspec.msgpack.encode(ScoredBuyers([(1, 5), (3 + number % 2, 10)]))
+    await workers.start(server_of(*states))
+
+    found = await workers.ask().buyers()
+
+    assert found.buyers.by_version == [(1, 15), (3, 20), (4, 10)]
+    assert (found.version, found.buyers.number, found.outdated) == (4, 45, 35)
+    assert found.population == decode(bytes(population_version(4).content))
