@@ -65,6 +65,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``TopicRefused``, stream.rebuild: create or delete the topic yourself, because the cluster does not allow us to.
   - ``NotSwitched``, stream.rebuild: run the same command again.
   - ``LinksDiffer``, stream.rebuild: use the earlier code.
+  - ``MergesMissing``, stream.rebuild: follow the message.
   - ``FilesInTheWay``, stream.presets: move the files away.
   - ``DemoFailed``, stream.demo: read the log of the process.
   - ``DoorRefused``, stream.cli: correct the events.

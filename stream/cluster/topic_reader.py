@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -239,7 +239,12 @@ class TopicReader:
         return sum([max(0, end - await self.position(place)) for place, end in ends])
 
     async def read_to_end(
-        self, *, silence_s: float = SILENCE_S, max_records: int | None = None, end: int | None = None
+        self,
+        *,
+        silence_s: float = SILENCE_S,
+        max_records: int | None = None,
+        end: int | None = None,
+        is_paused: Callable[[TopicPartition], bool] = lambda _: False,
     ) -> AsyncGenerator[tuple[TopicPartition, Sequence[Record]]]:
         """Yield the records that the partitions contain now, from the reader's positions on.
 
@@ -255,6 +260,9 @@ class TopicReader:
         end
             Offset at which the reading ends in each partition, instead of the partition's end. The last batch may also
             contain records after this offset.
+        is_paused
+            Returns whether a partition is not read now. The reading ends when all partitions with more records are
+            paused.
 
         Raises
         ------
@@ -272,9 +280,10 @@ class TopicReader:
                 for place, target in wanted.items()
                 if positions[place] < target or not (trusted or self._is_at_watermark(place, positions[place]))
             }
-            if not wanted:
+            ready = [place for place in wanted if not is_paused(place)]
+            if not ready:
                 return
-            batches = await self.poll(*wanted, max_records=max_records)
+            batches = await self.poll(*ready, max_records=max_records)
             for place, records in batches.items():
                 yield place, records
             if batches or positions != before:

@@ -5,39 +5,45 @@
 3. For each user with events that a clause remembers, one record carries the memory into the log. The running fold
    takes it if the user had no event since it was computed. The fold here reads its own records again, so it knows which
    were not taken, and sends those users' memory once more.
+   After a login, the record that brings the visitor's profile has what the visitor's clauses in use remember. So the
+   fold of the visitor's partition gives what new ones would remember (:mod:`stream.rebuild.partition_history`).
 4. A last record says that the history of the partition is complete. From this place on, stages and segments
-   are decided.
+   are decided. Before it, every record between profiles was read that a visitor without the whole memory has given.
 
-Nothing is fenced and nothing waits. A replay of the log finds the same records, so it comes to the same results.
+Nothing is fenced, and no lane waits. A replay of the log finds the same records, so it comes to the same results.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from models.batch import Batch, Record, Restored
+from models.batch import Record
+from models.errors import PerennialError
 from models.fold.conditions_in_use import AskedConditions
-from models.fold.members import key_of, read_members
-from models.fold.partition import PartitionFold
-from models.log import (
-    EVENTS,
-    BringHistory,
-    HistoryComplete,
-    UserHistory,
-    decode_control,
-    encode_control,
-    is_control,
-)
-from models.profile.codec import unpack
+from models.log import EVENTS, BringHistory, HistoryComplete, encode_control
 from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.log.event_log import EventLog
-from stream.rebuild.reading import OPTIONS, read_log
+from stream.rebuild.partition_history import HandedOver, PartitionHistory
+from stream.rebuild.reading import OPTIONS, read_logs
 
 MAX_USERS_PER_WRITE = 500
 """Maximum number of users whose memory is written at once. It bounds how old a memory is when it is written."""
+MAX_WAITING = 20_000
+"""Maximum number of records of a partition that wait for another partition; then the partition is not read for now."""
+MERGES_WITHIN_S = 300.0
+"""How long to wait for records between profiles, seconds."""
+WAIT_S = 0.2
+"""How long to wait before the log is read again, seconds."""
+
+
+class MergesMissing(PerennialError):
+    """Records between profiles that did not come in time; follow the message."""
 
 
 class HistoryListener(Protocol):
@@ -63,84 +69,6 @@ class Begin(NamedTuple):
 
     offset: int
     at: int
-
-
-class PartitionHistory:
-    """The fold of one partition for the history of its users.
-
-    Parameters
-    ----------
-    partition
-        Number of the partition.
-    asked, clauses
-        The new conditions, and the numbers of the clauses whose history is wanted.
-    """
-
-    def __init__(self, partition: int, asked: AskedConditions, clauses: frozenset[int]) -> None:
-        self.partition = partition
-        self.position = 0
-        self._segments = asked.segments
-        self._clauses = clauses
-        self._state = Restored(partition=partition)
-        self._fold = PartitionFold(self._state, watched=asked)
-        self._sent: dict[bytes, int] = {}
-        self._newest: dict[bytes, int] = {}
-
-    def __repr__(self) -> str:
-        return f"PartitionHistory({self.partition}, at {self.position}, {len(self._sent)} records under way)"
-
-    @property
-    def now(self) -> int:
-        """The log's time at the position, milliseconds."""
-        return self._fold.now
-
-    def users(self) -> list[bytes]:
-        """Return the keys of all users."""
-        return [key for key in self._state.records if not is_control(key)]
-
-    def members(self) -> Counter[str]:
-        """Return the number of members of each segment."""
-        return Counter(
-            {one.name: read_members(self._state.records.get(key_of(one.name))).number for one in self._segments}
-        )
-
-    def fold(self, records: Sequence[Record]) -> list[bytes]:
-        """Fold records of the log, and return the keys of the users whose memory was not taken."""
-        outputs = self._fold.fold(Batch(EVENTS, self.partition, records))
-        self._state.apply(outputs.commit)
-        self.position = self._state.position = records[-1].offset + 1
-        return [key for record in records for key in self._not_taken(record)] if self._sent else []
-
-    def _not_taken(self, record: Record) -> Iterable[bytes]:
-        key = record.key or b""
-        if not is_control(key):
-            if key in self._sent:
-                self._newest[key] = record.offset
-            return
-        control = decode_control(record.value or b"")
-        if isinstance(control, UserHistory) and self._sent.get(user := control.user.encode()) == control.before:
-            del self._sent[user]
-            if self._newest.pop(user, -1) >= control.before:
-                yield user
-
-    def records_of(self, keys: Iterable[bytes]) -> list[tuple[int, bytes, bytes]]:
-        """Return the records with the memory of users, to be written now; none for users without a memory."""
-        found = []
-        for key in keys:
-            facts = unpack(self._state.records[key]).facts
-            entries = facts.clauses.entries if facts.clauses is not None else {}
-            wanted = {number: content for number, content in entries.items() if number in self._clauses}
-            if not wanted and facts.first_seen and facts.known_since >= facts.first_seen:
-                continue  # a user without a memory needs no record, unless the first event was no visit
-            self._sent[key] = self.position
-            history = UserHistory(key.decode(), self.position, facts.known_since, wanted)
-            found.append((self.partition, *encode_control(history)))
-        return found
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether all records that were written have been read again."""
-        return not self._sent
 
 
 class History:
@@ -177,7 +105,9 @@ class History:
         self._horizon = horizon
         self._listener = listener
         self._places = partitions_of(connection, EVENTS, partitions)
-        self._parts = [PartitionHistory(partition, asked, clauses) for partition in range(partitions)]
+        self._begins = [0] * partitions
+        self._handed = HandedOver(lambda visitor: self._begins[partition_of(visitor.encode(), partitions)])
+        self._parts = [PartitionHistory(partition, asked, clauses, self._handed) for partition in range(partitions)]
         self._covered_from = 0
 
     def __repr__(self) -> str:
@@ -202,13 +132,16 @@ class History:
         ------
         BrokerUnavailable
             The log cannot be read.
+        MergesMissing
+            The folds do not compute what a visitor has handed over by the log.
         """
         begins, ends = await self._bounds()
         self._covered_from = max((begin.at + self._horizon for begin in begins if begin.offset), default=0)
         self._listener.planned(sum(ends) - sum(begin.offset for begin in begins))
+        self._begins = [begin.offset for begin in begins]
         for part, begin in zip(self._parts, begins, strict=True):
-            part.position = begin.offset
-            await self._catch_up(part)
+            part.position = part.read_to = begin.offset
+        await self._catch_up()
 
     @property
     def announcement(self) -> tuple[bytes, bytes]:
@@ -227,34 +160,81 @@ class History:
         ------
         BrokerUnavailable, LogUnavailable
             The log cannot be read or written. The clauses stay unknown: run the command again.
+        MergesMissing
+            See :meth:`fold`.
         """
-        written = 0
-        for part in self._parts:
-            written += await self._bring_one(part, log)
-        return written
-
-    async def _bring_one(self, part: PartitionHistory, log: EventLog) -> int:
-        await self._catch_up(part)
-        waiting, written = part.users(), 0
-        while waiting or not part.is_taken:
-            records = part.records_of(waiting[:MAX_USERS_PER_WRITE])
-            waiting = waiting[MAX_USERS_PER_WRITE:]
+        await self._catch_up()
+        waiting = [(part, key) for part in self._parts for key in part.users()]
+        on_their_way: set[str] | None = None
+        written, deadline = 0, 0.0
+        while waiting or on_their_way is None or on_their_way:
+            chunk, waiting = waiting[:MAX_USERS_PER_WRITE], waiting[MAX_USERS_PER_WRITE:]
+            records = [record for part, key in chunk for record in part.records_of([key])]
+            written += len(records)
             if records:
                 await log.write_at(records)
-                written += len(records)
             if records or not waiting:
-                waiting += await self._catch_up(part)
-        complete = HistoryComplete(tuple(sorted(self._clauses)), self._covered_from)
-        await log.write_at([(part.partition, *encode_control(complete))])
+                waiting += await self._catch_up()
+            if waiting or not all(part.is_taken for part in self._parts):
+                continue
+            # Every user has the whole memory now. A merge record that a visitor gave before may still bring too little.
+            if on_their_way is None:
+                on_their_way, deadline = self._handed.on_their_way, time.monotonic() + MERGES_WITHIN_S
+            on_their_way &= self._handed.on_their_way
+            if on_their_way:
+                await self._wait(deadline)
+        complete = encode_control(HistoryComplete(tuple(sorted(self._clauses)), self._covered_from))
+        await log.write_at([(part.partition, *complete) for part in self._parts])
         return written
 
-    async def _catch_up(self, part: PartitionHistory) -> list[bytes]:
-        """Fold a partition to its end, and return the keys of the users whose memory was not taken."""
-        again: list[bytes] = []
-        async for records in read_log(self._connection, part.partition, part.position):
-            again += part.fold(records)
-            self._listener.folded(part.partition, part.position, part.now)
+    async def _catch_up(self) -> list[tuple[PartitionHistory, bytes]]:
+        """Fold all partitions to their ends, and return the users whose memory has to be written again."""
+        again: list[tuple[PartitionHistory, bytes]] = []
+        deadline = time.monotonic() + MERGES_WITHIN_S
+        while True:
+            positions = [part.read_to for part in self._parts]
+            async for partition, records in read_logs(self._connection, positions, self._is_full):
+                again += self._fold(partition, records)
+            if not any(part.waiting for part in self._parts):
+                return again
+            if positions != [part.read_to for part in self._parts]:
+                deadline = time.monotonic() + MERGES_WITHIN_S
+            await self._wait(deadline)
+
+    def _fold(self, partition: int, records: Sequence[Record]) -> list[tuple[PartitionHistory, bytes]]:
+        """Fold records of a partition, and those of other partitions that have waited for them."""
+        part = self._parts[partition]
+        again = [(part, key) for key in part.fold(records)]
+        moved = [part]
+        while moved:
+            before = [(one, one.position) for one in self._parts if one.waiting]
+            again += [(one, key) for one, _ in before for key in one.fold([])]
+            moved = [one for one, position in before if one.position != position]
+        self._listener.folded(partition, part.position, part.now)
         return again
+
+    def _is_full(self, partition: int) -> bool:
+        return self._parts[partition].waiting > MAX_WAITING
+
+    async def _wait(self, deadline: float) -> None:
+        """Wait a moment for records between profiles."""
+        if time.monotonic() > deadline:
+            raise MergesMissing(self._said())
+        await asyncio.sleep(WAIT_S)
+
+    def _said(self) -> str:
+        for part in self._parts:
+            if part.awaited is not None:
+                offset, merge = part.awaited
+                return (
+                    f"partition {part.partition} of events has at offset {offset} what {merge.anonymous} has handed "
+                    f"over to {merge.user} (merge {merge.id}), and this code does not compute it; use the code that "
+                    f"wrote the log, or apply with --history from-now"
+                )
+        return (
+            f"merge records were not moved into the log within {MERGES_WITHIN_S:g} s; start a worker, and apply with "
+            f"the same file again"
+        )
 
     async def _bounds(self) -> tuple[list[Begin], list[int]]:
         begins: list[Begin] = []

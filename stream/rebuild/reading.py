@@ -88,6 +88,45 @@ async def read_log(
                     yield wanted
 
 
+async def read_logs(
+    connection: Connection, begins: Sequence[int], is_full: Callable[[int], bool]
+) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+    """Yield the records that all partitions of ``events`` contain now, with the number of the partition.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    begins
+        Offset of the first record to read, by partition.
+    is_full
+        Returns whether a partition is not read now. The reading ends when all partitions with more records are full.
+
+    Raises
+    ------
+    BeginningGone
+        Records were deleted meanwhile.
+    BrokerUnavailable
+        The log cannot be read, or the broker gave no answer for a minute.
+    """
+    places, positions = partitions_of(connection, EVENTS, len(begins)), list(begins)
+    async with TopicReader(connection, places, OPTIONS) as reader:
+        for place in places:
+            reader.seek(place, begins[place.partition])
+        reading = reader.read_to_end(
+            silence_s=SILENCE_S, max_records=MAX_RECORDS, is_paused=lambda place: is_full(place.partition)
+        )
+        async with aclosing(reading) as batches:
+            async for place, records in batches:
+                partition = place.partition
+                if records[0].offset > positions[partition]:
+                    start = (await reader.begins())[place]
+                    if start > positions[partition]:
+                        raise BeginningGone(place.topic, {partition: start})
+                positions[partition] = records[-1].offset + 1
+                yield partition, records
+
+
 async def read_whole_log(
     connection: Connection, partition: int, planned: Callable[[int], None]
 ) -> AsyncGenerator[Sequence[Record]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
@@ -74,6 +73,12 @@ class Persons:
                 self._append(number, *encode_control(control))
         self.fold()
 
+    def write_at(self, records: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Write records, each with its partition, key and value, and fold them."""
+        for number, key, value in records:
+            self._append(number, key, value)
+        self.fold()
+
     def fold(self, size: int = 7) -> None:
         """Fold everything that is in the logs."""
         for number, (log, state) in enumerate(zip(self.logs, self.states, strict=True)):
@@ -89,7 +94,7 @@ class Persons:
         if not waiting:
             return 0
         records = [PartitionRecord(number, self.now, one.key, one.value) for number, one in enumerate(waiting)]
-        moved = asyncio.run(_routed(records))
+        moved = _routed(records)
         for output in moved * (2 if self._repeats else 1):
             self._append(self.partition_of(output.key.decode()), output.key, output.value)
         return len(moved)
@@ -132,8 +137,16 @@ class Persons:
             (self._outcomes if one.topic == "outcomes" else self.written).append(one)
 
 
-async def _routed(records: Iterable[PartitionRecord]) -> list[Output]:
+def _routed(records: Iterable[PartitionRecord]) -> list[Output]:
     async def batches() -> AsyncIterator[Batch]:
         yield Batch("outcomes", 0, list(records))
 
-    return [record async for outputs in route_events(batches()) for record in outputs.commit.records]
+    async def routed() -> list[Output]:
+        return [record async for outputs in route_events(batches()) for record in outputs.commit.records]
+
+    try:
+        routed().send(None)  # it awaits nothing, so it also runs inside an event loop
+    except StopIteration as end:
+        found: list[Output] = end.value
+        return found
+    raise AssertionError("the router has awaited something")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from models.batch import Batch, Record, Restored
 from models.events import Event
+from models.fold.conditions_in_use import AskedConditions
 from models.fold.handovers import VisitorsFold, merges_in, recomputed, replaced
 from models.fold.partition import PartitionFold
 from models.log import is_control
@@ -14,28 +15,32 @@ from models.profile.codec import unpack
 from models.profile.state import Customer
 
 
-def fold_in_two_passes(logs: Sequence[Sequence[Record]], sizes: Sequence[int] = (500,)) -> list[Restored]:
+def fold_in_two_passes(
+    logs: Sequence[Sequence[Record]], sizes: Sequence[int] = (500,), watched: AskedConditions | None = None
+) -> list[Restored]:
     """Fold the records of all partitions, in batches of the given sizes in turn; return their states."""
     answers: dict[str, Event] = {}
     for number, log in enumerate(logs):
-        fold = VisitorsFold(number)
+        fold = VisitorsFold(number, watched)
         for records in _cut(log, sizes):
             for one in fold.take(records):
                 answers.setdefault(one.id, one)  # a second notice of the same login gets nothing more
-    return [_second_pass(number, log, sizes, answers) for number, log in enumerate(logs)]
+    states = [Restored(partition=number) for number in range(len(logs))]
+    for log, state in zip(logs, states, strict=True):
+        _second_pass(state, PartitionFold(state, watched=watched), _cut(log, sizes), answers)
+    return states
 
 
-def _second_pass(number: int, log: Sequence[Record], sizes: Sequence[int], answers: dict[str, Event]) -> Restored:
-    state = Restored(partition=number)
-    fold = PartitionFold(state)
-    for records in _cut(log, sizes):
+def _second_pass(
+    state: Restored, fold: PartitionFold, batches: Iterable[Sequence[Record]], answers: dict[str, Event]
+) -> None:
+    for records in batches:
         taken: dict[int, Record] = {
             record.offset: replaced(record, recomputed(merge, answers[merge.id]))
             for record, merge in merges_in(records)
         }
-        batch = Batch("events", number, [taken.get(record.offset, record) for record in records])
+        batch = Batch("events", state.partition, [taken.get(record.offset, record) for record in records])
         state.apply(fold.fold(batch).commit, records[-1].offset + 1)
-    return state
 
 
 def _cut(log: Sequence[Record], sizes: Sequence[int]) -> Iterator[Sequence[Record]]:

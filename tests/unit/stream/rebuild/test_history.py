@@ -17,7 +17,7 @@ from models.fold.partition import PartitionFold
 from models.log import BringHistory, HistoryComplete, Tick, Use, encode_control, is_control, opening
 from models.profile.codec import unpack
 from models.units import DAY, HOUR
-from stream.rebuild.history import PartitionHistory
+from stream.rebuild.partition_history import PartitionHistory
 from tests.support.event_logs import START, PartitionRecord, shoppers, written
 from tests.support.lifecycles import purchase
 

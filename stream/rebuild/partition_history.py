@@ -1,0 +1,217 @@
+"""The fold of one partition for the history of clauses, and what it needs from the folds of the others.
+
+A merge record in the log has what a visitor's clauses remember, but not what new clauses would. So it gets the facts
+that the fold of the visitor's partition has computed. Until these are there, the fold of the user's partition waits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from models.batch import Batch, Record, Restored
+from models.events import Event, MergeRecord
+from models.fold.conditions_in_use import AskedConditions
+from models.fold.handovers import answers_of, merge_in, recomputed, replaced
+from models.fold.members import key_of, read_members
+from models.fold.partition import PartitionFold
+from models.identity.payload import unpack_payload
+from models.log import EVENTS, UserHistory, decode_control, encode_control, is_control
+from models.profile.codec import unpack
+from models.profile.state import Facts
+
+
+class HandedOver:
+    """The merge records that the folds of all partitions have given, until they are read in the log.
+
+    Parameters
+    ----------
+    begin_of
+        Returns the offset of the first record in the partition of a visitor. What was handed over before is only in the
+        log.
+    """
+
+    def __init__(self, begin_of: Callable[[str], int] = lambda _: 0) -> None:
+        self._begin_of = begin_of
+        self._answers: dict[str, Event] = {}
+        self._read: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"HandedOver({len(self._answers)} on their way, {len(self._read)} read)"
+
+    def add(self, answers: Iterable[Event]) -> None:
+        """Add the merge records that a fold has given."""
+        for answer in answers:
+            if answer.id not in self._read and _facts_in(answer) is not None:
+                self._answers.setdefault(answer.id, answer)
+
+    def is_awaited(self, merge: Event) -> bool:
+        """Return whether the facts of a merge record in the log have not been computed yet."""
+        said = merge.identity
+        if merge.id in self._answers or merge.id in self._read or not isinstance(said, MergeRecord) or not said.payload:
+            return False
+        return said.notice >= self._begin_of(merge.anonymous or "")
+
+    def taken(self, merge: Event) -> Event:
+        """Return a merge record in the log with the facts that were computed for it; the same record without any."""
+        answer = self._answers.pop(merge.id, None)
+        self._read.add(merge.id)
+        return merge if answer is None else recomputed(merge, answer)
+
+    @property
+    def on_their_way(self) -> set[str]:
+        """Ids of the merge records that were not read yet."""
+        return set(self._answers)
+
+
+class PartitionHistory:
+    """The fold of one partition for the history of its users.
+
+    Parameters
+    ----------
+    partition
+        Number of the partition.
+    asked, clauses
+        The new conditions, and the numbers of the clauses whose history is wanted.
+    handed
+        What visitors hand over; the folds of all partitions share it.
+
+    Attributes
+    ----------
+    partition
+        See the parameter.
+    position
+        Offset of the next record to fold.
+    read_to
+        Offset of the next record to give; records before it may wait.
+    """
+
+    def __init__(
+        self, partition: int, asked: AskedConditions, clauses: frozenset[int], handed: HandedOver | None = None
+    ) -> None:
+        self.partition = partition
+        self.position = self.read_to = 0
+        self._segments = asked.segments
+        self._clauses = clauses
+        self._state = Restored(partition=partition)
+        self._fold = PartitionFold(self._state, watched=asked)
+        self._handed = handed or HandedOver()
+        self._waiting: deque[Record] = deque()
+        self._sent: dict[bytes, int] = {}
+        self._newest: dict[bytes, int] = {}
+
+    def __repr__(self) -> str:
+        return f"PartitionHistory({self.partition}, at {self.position}, {len(self._sent)} records under way)"
+
+    @property
+    def now(self) -> int:
+        """The log's time at the position, milliseconds."""
+        return self._fold.now
+
+    @property
+    def waiting(self) -> int:
+        """Number of records that were given and are not folded yet, because the first of them is a merge record."""
+        return len(self._waiting)
+
+    @property
+    def awaited(self) -> tuple[int, Event] | None:
+        """The merge record whose facts are not computed yet, with its offset; ``None`` if no record waits."""
+        merge = merge_in(self._waiting[0].value) if self._waiting else None
+        return None if merge is None else (self._waiting[0].offset, merge)
+
+    def users(self) -> list[bytes]:
+        """Return the keys of all users."""
+        return [key for key in self._state.records if not is_control(key)]
+
+    def members(self) -> Counter[str]:
+        """Return the number of members of each segment."""
+        return Counter(
+            {one.name: read_members(self._state.records.get(key_of(one.name))).number for one in self._segments}
+        )
+
+    def fold(self, records: Sequence[Record]) -> list[bytes]:
+        """Fold records of the log, up to the first merge record whose facts are not computed yet.
+
+        Records behind such a merge record are kept, and the next call begins with them.
+
+        Returns
+        -------
+        list of bytes
+            Keys of the users whose memory was not taken by the running fold, or is no longer what they have there.
+        """
+        if records:
+            self.read_to = records[-1].offset + 1
+        self._waiting.extend(records)
+        again: dict[bytes, None] = {}
+        while ready := self._ready(again):
+            outputs = self._fold.fold(Batch(EVENTS, self.partition, ready))
+            self._state.apply(outputs.commit)
+            self._handed.add(answers_of(outputs))
+            self.position = self._state.position = ready[-1].offset + 1
+            if self._sent:
+                again.update((key, None) for record in ready for key in self._not_taken(record))
+        return list(again)
+
+    def _ready(self, again: dict[bytes, None]) -> list[Record]:
+        """Take the next records that can be folded; add the users who have got too little by a merge record."""
+        ready: list[Record] = []
+        while self._waiting:
+            record = self._waiting[0]
+            merge = None if is_control(record.key or b"") else merge_in(record.value)
+            if merge is not None:
+                if self._handed.is_awaited(merge):
+                    break
+                taken = self._handed.taken(merge)
+                if self._remembered(taken) != self._remembered(merge):
+                    again[merge.user.encode()] = None
+                record = replaced(record, taken)
+            ready.append(record)
+            self._waiting.popleft()
+        return ready
+
+    def _remembered(self, merge: Event) -> tuple[int, Mapping[int, bytes]]:
+        """Return what a merge record brings for the history."""
+        facts = _facts_in(merge)
+        return (0, {}) if facts is None else (facts.known_since, self._wanted(facts))
+
+    def _wanted(self, facts: Facts) -> dict[int, bytes]:
+        entries = facts.clauses.entries if facts.clauses is not None else {}
+        return {number: content for number, content in entries.items() if number in self._clauses}
+
+    def _not_taken(self, record: Record) -> Iterable[bytes]:
+        key = record.key or b""
+        if not is_control(key):
+            if key in self._sent:
+                self._newest[key] = record.offset
+            return
+        control = decode_control(record.value or b"")
+        if isinstance(control, UserHistory) and self._sent.get(user := control.user.encode()) == control.before:
+            del self._sent[user]
+            if self._newest.pop(user, -1) >= control.before:
+                yield user
+
+    def records_of(self, keys: Iterable[bytes]) -> list[tuple[int, bytes, bytes]]:
+        """Return the records with the memory of users, to be written now; none for users without a memory."""
+        found = []
+        for key in keys:
+            facts = unpack(self._state.records[key]).facts
+            wanted = self._wanted(facts)
+            if not wanted and (not facts.events or facts.known_since >= facts.first_seen > 0):
+                continue  # a user without a memory needs no record, unless the first event was no visit
+            self._sent[key] = self.position
+            history = UserHistory(key.decode(), self.position, facts.known_since, wanted)
+            found.append((self.partition, *encode_control(history)))
+        return found
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether all records that were written have been read again."""
+        return not self._sent
+
+
+def _facts_in(merge: Event) -> Facts | None:
+    """Return the facts in a merge record; ``None`` if it has none."""
+    said = merge.identity
+    if not isinstance(said, MergeRecord) or not said.payload:
+        return None
+    return unpack_payload(said.payload).facts

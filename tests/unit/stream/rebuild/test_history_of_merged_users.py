@@ -1,0 +1,241 @@
+"""The history of new clauses contains what a visitor did before the login, whenever the login comes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.batch import Record
+from models.configuration.compiled import decode, encode
+from models.configuration.parsing import parse
+from models.events import Event
+from models.fold.conditions_in_use import AskedConditions
+from models.log import BringHistory, Use
+from models.units import DAY, HOUR, MINUTE
+from stream.cluster.connection import Connection
+from stream.log.event_log import EventLog
+from stream.rebuild import history
+from stream.rebuild.history import History, MergesMissing
+from tests.support.event_logs import START
+from tests.support.persons import Persons
+from tests.support.two_passes import customers, fold_in_two_passes
+
+PARTITIONS = 3
+SEGMENTS: list[dict[str, Any]] = [
+    {"name": "viewers", "when": {"event": "product_view", "times": {"at_least": 3}, "within": "20d"}},
+    {
+        "name": "spenders",
+        "when": {"event": "purchase", "sum": "amount", "currency": "USD", "at_least": 10, "within": "30d"},
+    },
+    {"name": "silent", "when": {"absent": "click", "for": "1d"}},
+    {"name": "varied", "when": {"event": "product_view", "distinct": "category", "at_least": 3, "within": "30d"}},
+    {"name": "few", "when": {"event": "click", "times": {"at_most": 1}, "within": "25d"}},
+]
+
+
+class _Quiet:
+    """A receiver that ignores the progress."""
+
+    def planned(self, records: int) -> None: ...
+
+    def folded(self, partition: int, position: int, now: int) -> None: ...
+
+
+class InMemory(EventLog):
+    """The log of persons, in which other things happen between two writes.
+
+    Parameters
+    ----------
+    persons
+        The persons.
+    meanwhile
+        Called before each write and each reading.
+    """
+
+    def __init__(self, persons: Persons, meanwhile: Callable[[], None]) -> None:
+        super().__init__(Connection("127.0.0.1:9"), PARTITIONS)
+        self.persons = persons
+        self.written = 0
+        self._meanwhile = meanwhile
+
+    async def write_at(self, records: Sequence[tuple[int, bytes, bytes]]) -> list[Any]:
+        self._meanwhile()
+        self.written += len(records)
+        self.persons.write_at(records)
+        return []
+
+    async def read_logs(
+        self, connection: Connection, begins: Sequence[int], is_full: Callable[[int], bool]
+    ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+        del connection
+        self._meanwhile()
+        logs, places = [list(log) for log in self.persons.logs], list(begins)
+        while any(place < len(log) for place, log in zip(places, logs, strict=True)):
+            for partition, log in enumerate(logs):
+                if places[partition] < len(log) and not is_full(partition):
+                    records = log[places[partition] : places[partition] + 5]
+                    places[partition] += len(records)
+                    yield partition, records
+
+
+def configuration() -> Use:
+    return Use("configuration", 1, msgspec.Raw(encode(parse({"segments": SEGMENTS}, {}))))
+
+
+def asked() -> AskedConditions:
+    return AskedConditions(decode(bytes(configuration().content)).segments)
+
+
+def announced(persons: Persons) -> History:
+    """Put the segments into use, and return their history."""
+    clauses = asked().event_clauses
+    persons.control(configuration(), BringHistory(tuple(sorted(clauses))))
+    return History(Connection("127.0.0.1:9"), PARTITIONS, asked(), clauses, 0, _Quiet())
+
+
+def nothing() -> None: ...
+
+
+async def bring(persons: Persons, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = nothing) -> InMemory:
+    """Bring the history of the segments into a log."""
+    log = InMemory(persons, meanwhile)
+    monkeypatch.setattr(history, "read_logs", log.read_logs)
+    monkeypatch.setattr(history, "WAIT_S", 0.0)
+    monkeypatch.setattr(history, "MAX_USERS_PER_WRITE", 1)
+    await announced(persons).bring(log)
+    return log
+
+
+def members(persons: Persons) -> dict[str, tuple[int, ...]]:
+    """Return the numbers of the segments of each user."""
+    return {
+        user: tuple(sorted(customer.ledger.memberships.since)) if customer.ledger.memberships else ()
+        for user, customer in customers(persons.states).items()
+    }
+
+
+def assert_as_always(persons: Persons) -> None:
+    """Assert that users are in the segments in which they would be if these had always been there."""
+    again = fold_in_two_passes(persons.logs, watched=asked())
+    wanted = {
+        user: tuple(sorted(customer.ledger.memberships.since)) if customer.ledger.memberships else ()
+        for user, customer in customers(again).items()
+    }
+    assert members(persons) == wanted
+    assert sum(map(len, wanted.values())) > 0
+
+
+VISITOR, USER = "anonymous:a1", "u1"
+
+
+def viewed(number: int, user: str = VISITOR) -> Event:
+    return Event(id=f"m{number}", user=user, type="product_view", at=START + number * 1_000, item=f"sku{number}")
+
+
+def login(number: int) -> Event:
+    return Event(id=f"m{number}", user=USER, type="identify", at=START + number * 1_000, anonymous=VISITOR)
+
+
+async def test_a_user_is_in_a_new_segment_by_what_the_visitor_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    persons = Persons(PARTITIONS)
+    persons.tell(viewed(1), viewed(2), login(3))
+    persons.settle()
+    persons.tell(viewed(4, USER))
+
+    await bring(persons, monkeypatch)
+    persons.pass_time(HOUR)
+
+    assert len(members(persons)[USER]) == 2  # viewers and few
+    assert_as_always(persons)
+
+
+@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("delay", [1, 2, 3, 5, 8])
+async def test_a_login_while_the_history_is_brought_loses_nothing(
+    place: int, delay: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persons, moments = Persons(PARTITIONS), [0]
+    persons.tell(viewed(1), viewed(2), viewed(4, USER))
+
+    def meanwhile() -> None:
+        moments[0] += 1
+        if moments[0] == place:
+            persons.tell(login(5))
+            persons.route()  # the notice
+            persons.fold()
+        elif moments[0] == place + delay:
+            persons.settle()
+
+    await bring(persons, monkeypatch, meanwhile)
+    persons.settle()
+    persons.pass_time(HOUR)
+
+    assert_as_always(persons)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_users_are_in_the_segments_as_if_these_had_always_been_there(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, persons, number = random.Random(seed), Persons(PARTITIONS, repeats=seed % 3 == 0), 0
+
+    def shop(count: int) -> None:
+        nonlocal number
+        persons.fold()
+        for _ in range(count):
+            number += 1
+            persons.tell(happening(chance, number, persons.now))
+            if chance.random() < 0.3:
+                persons.route()
+        if not count:
+            persons.settle()
+
+    shop(120)
+    log = await bring(persons, monkeypatch, lambda: shop(chance.randrange(4)))
+    shop(30)
+    persons.settle()
+    persons.pass_time(2 * DAY)
+    persons.pass_time(DAY)
+
+    assert log.written >= 8
+    assert_as_always(persons)
+
+
+def happening(chance: random.Random, number: int, now: int) -> Event:
+    """Make the next event of one of a few persons."""
+    person, at = chance.randrange(5), now + chance.choice([1, 1_000, 5 * MINUTE, HOUR])
+    user, visitor = f"u{person}", f"anonymous:a{person}-{chance.randrange(2)}"
+    common: dict[str, Any] = {"id": f"m{number}", "at": at}
+    if chance.random() < 0.1:
+        return Event(type="identify", user=user, anonymous=visitor, **common)
+    key, item = chance.choice([user, visitor, visitor]), f"sku{chance.randrange(9)}"
+    kind: Any = chance.choice(["product_view", "product_view", "click", "purchase"])
+    if kind == "purchase":
+        return Event(type=kind, user=key, amount=4_000_000, **common)
+    return Event(type=kind, user=key, item=item, category=f"c{chance.randrange(5)}", **common)
+
+
+async def test_a_merge_record_that_the_router_never_moves_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    persons = Persons(PARTITIONS)
+    persons.tell(viewed(1), login(2))
+    persons.route()  # the notice
+    persons.fold()
+    monkeypatch.setattr(history, "MERGES_WITHIN_S", 0.0)
+
+    with pytest.raises(MergesMissing, match="were not moved into the log within 0 s; start a worker"):
+        await bring(persons, monkeypatch)
+
+
+async def test_a_merge_record_that_this_code_does_not_compute_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    persons = Persons(PARTITIONS)
+    persons.tell(viewed(1), login(2))
+    persons.settle()
+    monkeypatch.setattr(history, "MERGES_WITHIN_S", 0.0)
+    monkeypatch.setattr("models.fold.identity_fold.linking.is_newer", lambda *_: False)
+
+    with pytest.raises(MergesMissing, match=r"has at offset 2 what anonymous:a1 has handed over to u1 \(merge"):
+        await bring(persons, monkeypatch)
