@@ -135,6 +135,8 @@ class MergeRecord(msgspec.Struct, tag_field="is", tag="merge", frozen=True, omit
         Names of the rules that have sent a message since the last change of the cart, or whose message waits.
     notice
         Offset of the notice that it answers, in the partition of the anonymous id.
+    part
+        Number of this content, among all that the anonymous profile has handed over.
     """
 
     outcome: MergeOutcome
@@ -144,6 +146,7 @@ class MergeRecord(msgspec.Struct, tag_field="is", tag="merge", frozen=True, omit
     payload: bytes = b""
     reminded: tuple[str, ...] = ()
     notice: int = -1
+    part: int = 1
 
 
 class Forwarding(msgspec.Struct, tag_field="is", tag="forwarding", frozen=True, omit_defaults=True, gc=False):
@@ -155,10 +158,13 @@ class Forwarding(msgspec.Struct, tag_field="is", tag="forwarding", frozen=True, 
         Number of the event among those that this anonymous id has forwarded, from 1.
     is_late
         Whether the event was too late when it arrived at the anonymous profile.
+    login_at
+        Time of the login by which the known user owns the anonymous id, milliseconds.
     """
 
     number: int
     is_late: bool = False
+    login_at: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):

@@ -21,6 +21,7 @@ TICK_KEY = b"\x00tick"
 USE_KEY = b"\x00use"
 INSTRUCTION_KEY = b"\x00order"
 HISTORY_KEY = b"\x00history"
+SPLIT_KEY = b"\x00split"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, omit_defaults=True, gc=False):
@@ -133,12 +134,53 @@ class HistoryComplete(msgspec.Struct, tag_field="control", tag="history_complete
     covered_from: int = 0
 
 
+class ProfileSplit(msgspec.Struct, tag_field="control", tag="profile_split", frozen=True, omit_defaults=True, gc=False):
+    """A record that ends the link of a known user with an anonymous id in one of the two profiles.
+
+    It brings what a fold of the whole log without this link knows of the profile. It is ignored if the profile had a
+    record since, or if other conditions are in use by now. Then another record follows.
+
+    Attributes
+    ----------
+    id
+        Id of the split; both profiles get the same.
+    user
+        Key of the profile that the record is for: the known user's, or that of the anonymous id.
+    other
+        Key of the other profile.
+    until, after
+        Logins up to the first time do not link the two. What those up to the second time have brought stays where it
+        is. Milliseconds.
+    before
+        Offset of the first record of the partition that is not a part of the profile.
+    events
+        Number of events that go back to the anonymous profile.
+    profile
+        The profile (:mod:`models.profile.codec`). Empty if what was counted stays where it is; then the record is
+        never ignored.
+    configuration, population, conditions
+        Versions of the configuration and of the population, and generation of the conditions, at ``before``.
+    """
+
+    id: str
+    user: str
+    other: str
+    until: int
+    after: int = 0
+    before: int = 0
+    events: int = 0
+    profile: bytes = b""
+    configuration: int = 0
+    population: int = 0
+    conditions: int = 0
+
+
 def opening(clock: Literal["wall", "feeder"]) -> Clock:
     """Return the first record of each partition of a new log, which begins at the newest format level."""
     return Clock(clock, NEWEST)
 
 
-Control = Clock | Tick | Use | Instruction | BringHistory | UserHistory | HistoryComplete
+Control = Clock | Tick | Use | Instruction | BringHistory | UserHistory | HistoryComplete | ProfileSplit
 _decoder = msgspec.json.Decoder(Control)
 _encoder = msgspec.json.Encoder()
 _KEYS: dict[type, bytes] = {
@@ -147,6 +189,7 @@ _KEYS: dict[type, bytes] = {
     Use: USE_KEY,
     Instruction: INSTRUCTION_KEY,
     **dict.fromkeys((BringHistory, UserHistory, HistoryComplete), HISTORY_KEY),
+    ProfileSplit: SPLIT_KEY,
 }
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from models.batch import Record
 from models.errors import EventWarning, InvalidEvent
-from models.events import MICROS, Event, decode_event
+from models.events import MICROS, REPORTED, Event, decode_event
 from models.fold import step
 from models.fold.failures import EVENT, RECORD, STATEMENT, Cause, StepFailed
 from models.fold.identity_fold import IdentityFold
@@ -105,7 +105,7 @@ class EventFold:
             return
         if event.at < cutoffs.refused_before or event.at < ids.floor:
             try:
-                self._state.refuse_too_late(user.customer, event, cutoffs)
+                _refuse_too_late(user, event, cutoffs, self._memo.clock)
             except InvalidEvent as error:
                 self._outputs.reject(error)
                 return
@@ -125,7 +125,7 @@ class EventFold:
             The event is refused.
         """
         cutoffs = self._state.cutoffs()
-        self._state.refuse_too_late(arrival.user.customer, arrival.event, cutoffs)
+        _refuse_too_late(arrival.user, arrival.event, cutoffs, self._memo.clock)
         check(arrival.user.facts, arrival.event, cutoffs)
 
     def _fold_stating(self, arrival: _Arrival, statement: Statement) -> None:
@@ -247,6 +247,24 @@ class EventFold:
     def _pass_over_repeat(self, event: Event) -> None:
         self._outputs.count("events_duplicate")
         self._outputs.pass_over(event, "repeat")
+
+
+def _refuse_too_late(user: LiveUser, event: Event, cutoffs: Cutoffs, clock: str) -> None:
+    """Refuse an event that is so late that a repeat of it could not be recognized, unless a person has forced it.
+
+    Reports about our messages are never refused in a feeder's log, because the feeder's clock may run ahead of the
+    delivery.
+
+    Raises
+    ------
+    InvalidEvent
+        ``too_late``.
+    """
+    floor = max(cutoffs.refused_before, user.facts.seen_ids.floor)
+    if event.at >= floor or event.forced or (clock == "feeder" and event.type in REPORTED):
+        return
+    allowed = f"{floor} or later, because a repeat of an older event could not be recognized; a person may force it"
+    raise InvalidEvent("too_late", "at", event.at, allowed)
 
 
 def _excess_warning(excess: int, order: KnownOrder) -> EventWarning:

@@ -24,6 +24,7 @@ from models.log import (
     Control,
     HistoryComplete,
     Instruction,
+    ProfileSplit,
     Tick,
     Use,
     UserHistory,
@@ -32,7 +33,7 @@ from models.log import (
 from models.profile import lateness, seen_ids
 from models.profile.ledger import NEVER, Timer
 
-EndingControl: TypeAlias = Clock | Use | Instruction | BringHistory | HistoryComplete
+EndingControl: TypeAlias = Clock | Use | Instruction | BringHistory | HistoryComplete | ProfileSplit
 """Control records that end a piece."""
 
 
@@ -72,8 +73,8 @@ class FactsPass:
     Attributes
     ----------
     control
-        A control record that has ended the piece, because it changes the versions in use, names the clock or gives an
-        instruction.
+        A control record that has ended the piece, because it changes the versions in use or a user, names the clock or
+        gives an instruction.
     timers_left
         Number of timers that may still fire before a commit.
     is_full

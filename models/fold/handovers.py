@@ -18,7 +18,7 @@ import msgspec
 from models.batch import Batch, Outputs, Record, Restored
 from models.events import Event, MergeRecord, decode_event, encode_event
 from models.fold.conditions_in_use import AskedConditions
-from models.fold.identity_fold import OUTCOMES
+from models.fold.outputs import OUTCOMES
 from models.fold.partition import PartitionFold
 from models.identity.payload import replaced_facts
 from models.log import CONTROL, EVENTS

@@ -12,6 +12,7 @@ from models.conditions.leaf import Person
 from models.conditions.recording import TruthRecord
 from models.conditions.user_state import UserConditions
 from models.profile.ledger import NEVER, IssuedRfm, Ledger
+from models.profile.links import ProfileIdentity
 from models.profile.numbers import numbers_of, put_back
 from models.profile.snapshot import Snapshot
 from models.profile.state import Customer, Facts
@@ -150,9 +151,15 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
 
     @property
     def is_merged(self) -> bool:
-        """Whether the user is an anonymous id whose profile has moved to a known user."""
+        """Whether the user is an anonymous id whose profile has moved to a known user, so that it has no events."""
         identity = self.customer.identity
-        return identity is not None and identity.owner is not None
+        return identity is not None and identity.owner is not None and not self.facts.events
+
+    def open_identity(self) -> ProfileIdentity:
+        """Return the links of the user to other profiles, to be changed."""
+        if self.customer.identity is None:
+            self.customer.identity = ProfileIdentity()
+        return self.customer.identity
 
     def open_conditions(self) -> UserConditions:
         """Return what the clauses of conditions remember, and the segments by rule."""

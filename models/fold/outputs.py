@@ -11,6 +11,7 @@ from models.delivery.messages import encode_message
 from models.delivery.notices import encode_notice
 from models.engage.decisions import encode_decision
 from models.errors import OutputTooLarge
+from models.events import Event, encode_event
 from models.fold.effects import StepEffects
 from models.learning.examples import CHURN_TOPIC, SEGMENTS_TOPIC, encode_example
 from models.profile.signals import Signal
@@ -19,6 +20,9 @@ from models.recommend.interactions import Interaction
 
 MAX_RECORD_BYTES = 900_000
 """Maximum size of a record's key and value together, bytes; Kafka's default limit of a batch is 1 MiB."""
+
+OUTCOMES = "outcomes"
+"""Topic from which the router writes records into the partition of their user."""
 
 _new = tuple.__new__
 """Constructor of an ``Output`` from a tuple, which costs less than a call of the class."""
@@ -71,6 +75,11 @@ def encode_effects(key: bytes, effects: StepEffects) -> list[Output]:
     records += [Output(CHURN_TOPIC, key, encode_example(one)) for one in effects.churn_examples]
     records += [Output(SEGMENTS_TOPIC, key, encode_example(one)) for one in effects.segment_examples]
     return _checked(key, records + effects.forwarded)
+
+
+def between_profiles(event: Event) -> Output:
+    """Return a record from one profile of a person to another one, which is in the partition of its user."""
+    return Output(OUTCOMES, event.user.encode(), encode_event(event))
 
 
 def count_effects(effects: StepEffects, counts: dict[tuple[str, ...], float]) -> None:

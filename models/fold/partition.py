@@ -28,9 +28,11 @@ from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
+from models.fold.split_fold import SplitFold
 from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
+from models.identity.splitting import LeftOut
 from models.levels import LEVEL, require_known
-from models.log import BringHistory, Clock, HistoryComplete, Instruction, Use
+from models.log import BringHistory, Clock, HistoryComplete, Instruction, ProfileSplit, Use
 
 MAX_TIMERS = 2_000
 """Maximum number of timers fired per slice, apart from releases within a piece; bounds the work of one commit."""
@@ -56,6 +58,8 @@ class PartitionFold:
         Maximum number of records and timers of a piece; it changes no result.
     watched
         Conditions that are folded instead of those of the configurations in the log, without their rules.
+    left_out
+        Links between two profiles that are left out: both are folded as if they had never been linked by them.
 
     Raises
     ------
@@ -63,8 +67,15 @@ class PartitionFold:
         The state was written under another schema.
     """
 
-    def __init__(self, state: Restored, max_steps: int = MAX_STEPS, watched: AskedConditions | None = None) -> None:
+    def __init__(
+        self,
+        state: Restored,
+        max_steps: int = MAX_STEPS,
+        watched: AskedConditions | None = None,
+        left_out: LeftOut | None = None,
+    ) -> None:
         self._state = PartitionState(state)
+        self._state.left_out = left_out
         if watched is not None:
             self._state.versions.watch(watched)
         self._max_steps = max_steps
@@ -265,6 +276,8 @@ class _Slice:
         elif isinstance(control, BringHistory | HistoryComplete):
             self._state.follow_history(control)
             self._store_conditions()
+        elif isinstance(control, ProfileSplit):
+            self._split(control, record)
         elif isinstance(control, Clock):
             self._raise_level(control.level, record)
         elif control.name == LEVEL:
@@ -283,16 +296,43 @@ class _Slice:
         try:
             is_used = self._state.use(control.name, control.version, content)
         except Exception as error:  # noqa: BLE001 - a version that stops the fold could never be replaced
-            outputs = PieceOutputs(self._batch, self._state.memo)
-            outputs.record = record
-            outputs.reject(error)
-            self._take(outputs)
+            self._reject(record, error)
             return
         if not is_used:
             return
         self._contents[content_key(control.name)] = content
         if control.name in (CONFIGURATION, POPULATION):
             self._store_conditions()
+
+    def _split(self, control: ProfileSplit, record: Record) -> None:
+        """End a link in one profile."""
+        state, conditions = self._state, self._state.versions.conditions
+        waiting = 0 if conditions is None else conditions.waiting
+        before, work = state.begin_piece(), SplitFold(state, record, control)
+        try:
+            outcome = work.run()
+            state.store_users()
+        except Exception as error:  # noqa: BLE001 - a record of which the fold cannot get rid would stop the lane
+            state.abandon_piece(before)
+            self._reject(record, error)
+            return
+        state.members.move(work.moves)
+        state.stages.count(work.stages)
+        if conditions is not None:
+            conditions.waiting += work.waits
+            if conditions.waiting != waiting:
+                self._store_conditions()
+        self._outputs.commit.records.extend(work.outputs)
+        if outcome:
+            counts, name = self._outputs.counts, ("identity_records", outcome)
+            counts[name] = counts.get(name, 0.0) + 1.0
+
+    def _reject(self, record: Record, error: Exception) -> None:
+        """Write a dead letter for a control record that has ended a piece."""
+        outputs = PieceOutputs(self._batch, self._state.memo)
+        outputs.record = record
+        outputs.reject(error)
+        self._take(outputs)
 
     def _store_conditions(self) -> None:
         conditions = self._state.versions.conditions

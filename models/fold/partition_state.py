@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
-from models.errors import InvalidEvent
-from models.events import REPORTED, Event
+from models.events import Event
 from models.fold.buyer_counts import BuyerCounts
 from models.fold.conditions_in_use import ConditionsChange
 from models.fold.due_times import DueTimes, Entry
@@ -15,6 +14,7 @@ from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.stages import StageCounts
 from models.fold.versions import CONFIGURATION, POPULATION
+from models.identity.splitting import LeftOut
 from models.log import CONTROL, BringHistory, HistoryComplete
 from models.profile import codec
 from models.profile.ledger import NEVER
@@ -41,6 +41,8 @@ class PartitionState:
         The partition's clock and counters.
     versions
         The versions in use.
+    left_out
+        Links between two profiles that are left out; ``None`` for none.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class PartitionState:
         self.due = DueTimes(self._due_times_of)
         self.memo = read_memo(committed)
         self.versions = versions_in_use(committed, self.memo)
+        self.left_out: LeftOut | None = None
         self._cutoffs: Cutoffs | None = None
         self._cutoffs_at = 0
         self.members = MemberCounts(committed)
@@ -101,6 +104,14 @@ class PartitionState:
                 user.is_waiting = user.facts.conditions != conditions.generation
         return user
 
+    def replace_user(self, key: bytes, customer: Customer) -> None:
+        """Replace a user of the piece in progress by another state, and add its next timer to the queue."""
+        before, user = self.user(key), live_user(key, customer)
+        user.has_changed, user.queued = True, NEVER
+        user.stored_rfm, user.is_waiting = before.stored_rfm, before.is_waiting
+        self._live[key] = user
+        self.schedule(user)
+
     def store_users(self) -> None:
         """Encode the users that the piece has changed, and forget the decoded ones.
 
@@ -120,12 +131,9 @@ class PartitionState:
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
-        changed: dict[bytes, bytes | None] = {
-            **self._changed,
-            **self.members.take_changes(),
-            **self.stages.take_changes(),
-            **self.buyers.take_changes(),
-        }
+        changed = dict[bytes, bytes | None](self._changed)
+        for one in (self.members, self.stages, self.buyers):
+            changed.update(one.take_changes())
         self._changed.clear()
         return changed
 
@@ -241,23 +249,6 @@ class PartitionState:
             self._cutoffs = Cutoffs(now - settings.order_within, self.memo.floor, now - settings.remember_orders)
             self._cutoffs_at = now
         return self._cutoffs
-
-    def refuse_too_late(self, customer: Customer, event: Event, cutoffs: Cutoffs) -> None:
-        """Refuse an event that is so late that a repeat of it could not be recognized, unless a person has forced it.
-
-        Reports about our messages are never refused in a feeder's log, because the feeder's clock may run ahead of
-        the delivery.
-
-        Raises
-        ------
-        InvalidEvent
-            ``too_late``.
-        """
-        floor = max(cutoffs.refused_before, customer.facts.seen_ids.floor)
-        if event.at >= floor or event.forced or (self.memo.clock == "feeder" and event.type in REPORTED):
-            return
-        allowed = f"{floor} or later, because a repeat of an older event could not be recognized; a person may force it"
-        raise InvalidEvent("too_late", "at", event.at, allowed)
 
     def adjusted(self, event: Event) -> Event:
         """Return the event as this log allows it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 import msgspec
@@ -71,6 +71,31 @@ def join_ledgers(
         fired[rule] = max(at, fired.get(rule, 0))
     ledger.fired = fired
     return _join_pending(ledger, visitor, user, is_over)
+
+
+def given_back(ledger: Ledger, handed: Iterable[Ledger], configuration: Configuration, now: int) -> None:
+    """Add to the ledger of a visitor what its profile has handed over, so that caps and cooldowns hold for it, too.
+
+    Waiting messages are not given back, because they wait at the known user's profile.
+
+    Parameters
+    ----------
+    ledger
+        The ledger; changed in place.
+    handed
+        The ledgers that were handed over, oldest first.
+    configuration
+        The configuration in use.
+    now
+        The partition's clock, milliseconds.
+    """
+    for one in handed:
+        other = Ledger(sent=one.sent, withheld=one.withheld, fired=one.fired)
+        join_ledgers(ledger, other, "", configuration, now, _is_never_over)
+
+
+def _is_never_over(_: Signal) -> bool:
+    return False
 
 
 def _join_pending(ledger: Ledger, visitor: Ledger, user: str, is_over: IsOver) -> int:

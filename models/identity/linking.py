@@ -13,6 +13,7 @@ import msgspec
 from models.events import ALIAS, ANONYMOUS, TEST, Event, LoginNotice, MergeRecord, Origin
 from models.profile.links import (
     MAX_CONFLICTS,
+    MAX_EARLIER,
     MAX_LINKS,
     IdentityConflict,
     IdentityLink,
@@ -52,8 +53,9 @@ def link_login(identity: ProfileIdentity, event: Event, origin: Origin) -> list[
     Returns
     -------
     list of Event
-        A notice for the profile of the anonymous id, unless the event is no login and the link is known. For an alias,
-        a second one for the profile of a known user with the previous id, which must not be merged.
+        A notice for the profile of the anonymous id. There is none if the event is no login and the link is known, or
+        if the link was split later. For an alias, there is a second one for the profile of a known user with the
+        previous id, which must not be merged.
     """
     anonymous = event.anonymous
     assert anonymous is not None, "an event without an anonymous id"
@@ -63,6 +65,11 @@ def link_login(identity: ProfileIdentity, event: Event, origin: Origin) -> list[
     if link is None:
         identity.links[anonymous] = link = IdentityLink(event.at, event.id)
         _forget_oldest(identity)
+    elif link.split is not None and event.at <= link.split.until:
+        return []
+    elif link.is_split:
+        link.login_at, link.login, link.merge, link.outcome = event.at, event.id, "", ""
+        link.merged_at = link.events = 0
     elif (event.at, event.id) > (link.login_at, link.login):
         link.login_at, link.login = event.at, event.id
     said = LoginNotice(event.user, event.id, event.at, origin, awaits=not link.merge)
@@ -74,9 +81,32 @@ def link_login(identity: ProfileIdentity, event: Event, origin: Origin) -> list[
     return notices
 
 
+def own(identity: ProfileIdentity, anonymous: str, notice: LoginNotice) -> None:
+    """Give an anonymous id the owner that a notice names, in the profile of the anonymous id."""
+    before = identity.owner
+    if before is not None and before.user != notice.known:
+        remember(identity, before)
+    identity.earlier = [one for one in identity.earlier if one.user != notice.known]
+    identity.owner = owner_of(anonymous, notice, identity.last_number)
+
+
+def owner_of(anonymous: str, notice: LoginNotice, number: int) -> IdentityOwner:
+    """Return the owner that a notice gives to an anonymous id, which has forwarded this number of events so far."""
+    merge = merge_id(anonymous, notice.known, notice.login)
+    return IdentityOwner(notice.known, notice.login_at, notice.login, merge, number)
+
+
+def remember(identity: ProfileIdentity, owner: IdentityOwner) -> None:
+    """Remember a known user as which the visitor of an anonymous id has logged in, besides its owner."""
+    known = next((one for one in identity.earlier if one.user == owner.user), owner)
+    if _when(known) <= _when(owner):
+        others = [one for one in identity.earlier if one.user != owner.user]
+        identity.earlier = sorted([*others, owner], key=_when)[-MAX_EARLIER:]
+
+
 def is_newer(notice: LoginNotice, owner: IdentityOwner | None) -> bool:
     """Return whether a login is newer than the one by which an anonymous id has its owner."""
-    return owner is None or (notice.login_at, notice.login) > (owner.login_at, owner.login)
+    return owner is None or (notice.login_at, notice.login) > _when(owner)
 
 
 def answer(anonymous: str, event: Event, notice: LoginNotice, merge: MergeRecord) -> Event:
@@ -96,8 +126,9 @@ def answer(anonymous: str, event: Event, notice: LoginNotice, merge: MergeRecord
 def has_answer(link: IdentityLink, answer_id: str, merge: MergeRecord, now: int) -> bool:
     """Return whether a merge record is new, and note it in the known user's profile.
 
-    An anonymous profile hands its content over once, so further content is a repeat. An answer without content may
-    follow, if there were several logins. The link still names the record that brought the content.
+    What an anonymous profile hands over is numbered, and a number that is not above the highest one is a repeat. An
+    answer without content may follow, if there were several logins. The link still names the record that brought the
+    content.
 
     Parameters
     ----------
@@ -108,10 +139,12 @@ def has_answer(link: IdentityLink, answer_id: str, merge: MergeRecord, now: int)
     now
         The partition's clock, milliseconds.
     """
-    was_merged = link.outcome == "merged"
-    if link.merge == answer_id or (was_merged and merge.outcome == "merged"):
+    brings = merge.outcome == "merged"
+    if link.merge == answer_id or (brings and merge.part <= link.part):
         return False
-    if not was_merged:
+    if brings:
+        link.part = merge.part
+    if brings or link.outcome != "merged":
         link.merge, link.outcome, link.merged_at = answer_id, merge.outcome, now
     link.number = max(link.number, merge.number)
     return True
@@ -162,6 +195,11 @@ def _record(event: Event, user: str, notice: LoginNotice) -> Event:
 
 
 def _forget_oldest(identity: ProfileIdentity) -> None:
+    """Forget the links with the oldest logins, if there are too many; those that were split come last."""
     links = identity.links
     while len(links) > MAX_LINKS:
-        del links[min(links, key=lambda name: (links[name].login_at, name))]
+        del links[min(links, key=lambda name: (links[name].is_split, links[name].login_at, name))]
+
+
+def _when(owner: IdentityOwner) -> tuple[int, str]:
+    return owner.login_at, owner.login

@@ -15,6 +15,7 @@ import msgspec
 from models.conditions.user_state import ClauseState, Memberships
 from models.profile.codec import pack, unpack
 from models.profile.ledger import IssuedRfm, Stage
+from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.state import Customer
 from tests.support.event_logs import START
 from tests.support.paths import ROOT
@@ -30,6 +31,17 @@ def _fill(user: Customer) -> None:
     ledger.memberships, ledger.segment_since = Memberships({3: START + 1}), START + 2
     ledger.stage, ledger.rfm = Stage("loyal", START + 3), IssuedRfm(5, 3, 4, 17)
     ledger.features = {"gap_ratio": 0.25, "orders": 1.5}
+    split, owner = LinkSplit("s1", START + 6, START + 7, 9, START + 5), IdentityOwner("u2", START + 8, "m8", "e8", 3)
+    user.identity = ProfileIdentity(
+        links={"anonymous:a1": IdentityLink(START + 4, "m4", "e4", START + 5, "merged", 6, 2, 1, split)},
+        owner=owner,
+        conflicts=[IdentityConflict("u3", START + 9, "known_to_known")],
+        earlier=[IdentityOwner("u4", START + 1, "m1", "e1", 2)],
+        splits={"u5": split},
+        number=7,
+        parts=2,
+        acted=[11, 12],
+    )
 
 
 def main() -> None:
@@ -41,7 +53,8 @@ def main() -> None:
         if name.endswith("with every field"):
             _fill(user)
         forms["stored"] = b64encode(pack(user)).decode()
-        forms["plain"] = b64encode(msgspec.msgpack.encode([user.facts, user.ledger])).decode()
+        parts = [user.facts, user.ledger, *([] if user.identity is None else [user.identity])]
+        forms["plain"] = b64encode(msgspec.msgpack.encode(parts)).decode()
     PATH.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 

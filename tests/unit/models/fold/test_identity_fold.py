@@ -249,9 +249,10 @@ def test_a_purchase_right_after_the_login_empties_the_cart_that_was_filled_befor
     assert [timer.name for timer in customer.ledger.timers] == ["assess", "buyer"]
 
 
+@pytest.mark.parametrize("repeats", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 7, 500])
-def test_a_log_cut_into_any_batches_gives_the_same_bytes(size: int) -> None:
-    persons = apart()
+def test_a_log_cut_into_any_batches_gives_the_same_bytes(size: int, repeats: bool) -> None:
+    persons = Persons(3, repeats=repeats)
     persons.tell(
         event(1, VISITOR, "cart_add", 0, item="sku1", amount=5_000_000),
         event(2, USER, "click", 10, item="sku2"),

@@ -12,6 +12,7 @@ import pytest
 
 from models.profile.codec import SCHEMA, pack, unpack
 from models.profile.ledger import Ledger
+from models.profile.links import IdentityLink, ProfileIdentity
 from models.profile.state import Customer, Facts
 
 STORED: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("schema_5.json").read_text())
@@ -38,10 +39,11 @@ def test_a_stored_user_is_encoded_to_the_same_bytes(user: str) -> None:
 
 
 @pytest.mark.parametrize("user", STORED)
-def test_a_stored_user_has_the_same_facts_and_ledger(user: str) -> None:
+def test_a_stored_user_has_the_same_facts_and_ledger_and_links(user: str) -> None:
     customer = unpack(b64decode(STORED[user]["stored"]))
+    links = [] if customer.identity is None else [customer.identity]
 
-    assert msgspec.msgpack.encode([customer.facts, customer.ledger]) == b64decode(STORED[user]["plain"])
+    assert msgspec.msgpack.encode([customer.facts, customer.ledger, *links]) == b64decode(STORED[user]["plain"])
 
 
 def test_the_stored_users_cover_both_forms_and_every_field() -> None:
@@ -53,6 +55,11 @@ def test_the_stored_users_cover_both_forms_and_every_field() -> None:
         customer = unpack(b64decode(STORED[user]["stored"]))
         for part, empty in ((customer.facts, Facts()), (customer.ledger, Ledger())):
             assert _defaults(part, empty) == []
+        identity = customer.identity
+        assert identity is not None
+        assert _defaults(identity, ProfileIdentity()) == []
+        (link,) = identity.links.values()
+        assert _defaults(link, IdentityLink(0, "")) == []
         window = customer.facts.window
         assert window is not None
         assert [name for name in window.__struct_fields__ if not getattr(window, name)] == []

@@ -19,7 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "e904cd83d9d0a95a",
+    ("profile", 5): "eee9a553a3f15a7f",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "265a3b30358a9bea",
 }
