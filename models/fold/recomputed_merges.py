@@ -112,7 +112,7 @@ class RecomputedMerges:
         taken: dict[int, Record] = {}
         for record, merge in merges_in(records):
             answer = self._answers.get(merge.id)
-            if _is_missing(merge, answer) and self._is_needed(merge):
+            if is_missing(merge, answer) and self._is_needed(merge):
                 raise MissingPayload(_said(partition, record, merge, answer))
             if answer is not None:
                 taken[record.offset] = replaced(record, recomputed(merge, answer))
@@ -147,8 +147,8 @@ class RecomputedMerges:
         return isinstance(said, MergeRecord) and self._is_folded(merge.anonymous or "", said.notice)
 
 
-def _is_missing(merge: Event, answer: Event | None) -> bool:
-    """Return whether a merge record has facts, and the first pass has given no answer that replaces them."""
+def is_missing(merge: Event, answer: Event | None) -> bool:
+    """Return whether a merge record in the log has facts, and the answer of another fold does not replace them."""
     logged, given = merge.identity, None if answer is None else answer.identity
     if not isinstance(logged, MergeRecord) or not logged.payload:
         return False

@@ -15,6 +15,7 @@ from models.fold.conditions_in_use import AskedConditions
 from models.fold.handovers import answers_of, merge_in, recomputed, replaced
 from models.fold.members import key_of, read_members
 from models.fold.partition import PartitionFold
+from models.fold.recomputed_merges import is_missing
 from models.identity.payload import unpack_payload
 from models.log import EVENTS, UserHistory, decode_control, encode_control, is_control
 from models.profile.codec import unpack
@@ -42,15 +43,15 @@ class HandedOver:
     def add(self, answers: Iterable[Event]) -> None:
         """Add the merge records that a fold has given."""
         for answer in answers:
-            if answer.id not in self._read and _facts_in(answer) is not None:
+            if answer.id not in self._read:  # a second notice of the same login gets nothing more
                 self._answers.setdefault(answer.id, answer)
 
     def is_awaited(self, merge: Event) -> bool:
         """Return whether the facts of a merge record in the log have not been computed yet."""
         said = merge.identity
-        if merge.id in self._answers or merge.id in self._read or not isinstance(said, MergeRecord) or not said.payload:
+        if merge.id in self._read or not is_missing(merge, self._answers.get(merge.id)):
             return False
-        return said.notice >= self._begin_of(merge.anonymous or "")
+        return isinstance(said, MergeRecord) and said.notice >= self._begin_of(merge.anonymous or "")
 
     def taken(self, merge: Event) -> Event:
         """Return a merge record in the log with the facts that were computed for it; the same record without any."""
@@ -60,8 +61,8 @@ class HandedOver:
 
     @property
     def on_their_way(self) -> set[str]:
-        """Ids of the merge records that were not read yet."""
-        return set(self._answers)
+        """Ids of the merge records with facts that were not read yet."""
+        return {name for name, answer in self._answers.items() if _facts_in(answer) is not None}
 
 
 class PartitionHistory:
