@@ -167,7 +167,7 @@ def _record_outcome(step: Step, event: Event) -> None:
 
 def _state(step: Step, event: Event, statement: Statement) -> None:
     facts, channels = step.user.facts, statement.channels
-    granted = withdraw(facts, channels, event.at, statement.source)
+    granted = withdraw(facts, channels, statement.source, event)
 
     def withdraw_messages(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
         effects.notices.extend(outcomes.notices_of_withdrawal(ledger, event, channels, granted))

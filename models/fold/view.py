@@ -120,7 +120,7 @@ def _sent(message: SentMessage) -> dict[str, Any]:
         "subject": message.subject,
         "why": message.why,
         "outcome": message.outcome or None,
-        **({"because": message.because} if message.because else {}),
+        "because": message.because or None,
         "detail": message.detail or None,
     }
 
@@ -138,6 +138,7 @@ def _pending(message: Pending) -> dict[str, Any]:
 def _withheld(one: Withheld, customer: Customer, versions: Versions) -> dict[str, Any]:
     shown = {"at": moment(one.at), "rule": one.rule, "channel": one.channel, "reason": one.reason}
     shown["because"], shown["detail"] = REASONS.get(one.reason, ""), one.detail or None
+    shown["last_sent"] = shown["again_from"] = None
     rule = next((rule for rule in versions.configuration.rules if rule.name == one.rule), None)
     if one.reason == "cooldown" and rule is not None:
         fired = customer.ledger.fired.get(one.rule, 0)
@@ -199,7 +200,17 @@ def _profile(facts: Facts) -> dict[str, Any]:
 
 
 def _consent(state: Consent) -> dict[str, Any]:
-    shown = {"granted": state.granted, "at": moment(state.at), "source": state.source}
-    if consents.needs_new_grant(state):
-        shown |= {"newest_grant": moment(state.newest_grant), "because": "a new grant is needed"}
-    return shown
+    """Return the answer for a channel, and the statement that decided it. Marketing is the only purpose so far."""
+    proof = consents.proof_of(state)
+    event = {"id": proof.event, "type": proof.event_type, "at": moment(consents.event_time(state))}
+    return {
+        "granted": state.granted,
+        "at": moment(state.at),
+        "purpose": "marketing",
+        "basis": "consent" if state.granted else None,
+        "source": proof.source or None,
+        "confirmed": proof.confirmed,
+        "event": event if proof.event else None,
+        "newest_grant": moment(state.newest_grant),
+        "because": "a new grant is needed" if consents.needs_new_grant(state) else None,
+    }

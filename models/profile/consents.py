@@ -1,17 +1,45 @@
 """The rule of consent: a withdrawal always counts, whatever its time.
 
-The state of a channel is (granted, at, newest grant). A withdrawal sets ``granted`` to no, and never decreases ``at``.
-A grant counts only if its time is later than ``at``. If both have the same time, "no" counts. If an old withdrawal is
-read after a newer grant, the answer is "no" although the grant is newer. Then a new grant is needed.
+The state of a channel is (granted, at, newest grant), and the proof of the statement that decided it. A withdrawal sets
+``granted`` to no, and never decreases ``at``. A grant counts only if its time is later than ``at``. If both have the
+same time, "no" counts. If an old withdrawal is read after a newer grant, the answer is "no" although the grant is
+newer. Then a new grant is needed.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import msgspec
+
+from models.profile.short_ids import restored, shortened
 from models.profile.state import Consent
 
 
-def withdraw(known: Consent | None, at: int, source: str = "") -> Consent:
-    """Return the state after a withdrawal, whatever its time.
+class ConsentProof(NamedTuple):
+    """Proof of a statement about consent: where it comes from.
+
+    Attributes
+    ----------
+    source
+        Its source, in words.
+    event, event_type
+        Id and type of its event.
+    confirmed
+        Whether the owner of the address has confirmed it.
+    """
+
+    source: str = ""
+    event: str = ""
+    event_type: str = ""
+    confirmed: bool = False
+
+
+NO_PROOF = ConsentProof()
+
+
+def withdraw(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> Consent:
+    """Return the state after a withdrawal, whatever its time. Of two withdrawals, the later one is the proof.
 
     Examples
     --------
@@ -19,11 +47,15 @@ def withdraw(known: Consent | None, at: int, source: str = "") -> Consent:
     30
     """
     if known is None:
-        return Consent(granted=False, at=at, source=source)
-    return Consent(granted=False, at=max(known.at, at), source=source, newest_grant=_newest_grant(known))
+        return _stated(at, proof, granted=False)
+    newest = max(known.at, at)
+    if not known.granted and (event_time(known), proof_of(known)) >= (at, proof):
+        return known
+    found = _stated(newest, proof, granted=False, newest_grant=_newest_grant(known))
+    return found if at == newest else msgspec.structs.replace(found, event_at=at)
 
 
-def grant(known: Consent | None, at: int, source: str = "") -> Consent:
+def grant(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> Consent:
     """Return the state after a grant; it changes the answer only if it is newer than the statements that led to it.
 
     Examples
@@ -34,18 +66,40 @@ def grant(known: Consent | None, at: int, source: str = "") -> Consent:
     True
     """
     if known is None:
-        return Consent(granted=True, at=at, source=source, newest_grant=at)
+        return _stated(at, proof, granted=True, newest_grant=at)
     newest = max(_newest_grant(known), at)
-    if at > known.at:
-        return Consent(granted=True, at=at, source=source, newest_grant=newest)
-    return Consent(granted=known.granted, at=known.at, source=known.source, newest_grant=newest)
+    if at > known.at or (known.granted and at == known.at and proof > proof_of(known)):
+        return _stated(at, proof, granted=True, newest_grant=newest)
+    return msgspec.structs.replace(known, newest_grant=newest)
+
+
+def proof_of(known: Consent) -> ConsentProof:
+    """Return the proof of the deciding statement."""
+    return ConsentProof(known.source, restored(known.event), known.event_type, known.confirmed)
+
+
+def event_time(known: Consent) -> int:
+    """Return the time of the event of the deciding statement, milliseconds."""
+    return known.event_at or known.at
+
+
+def _stated(at: int, proof: ConsentProof, *, granted: bool, newest_grant: int = 0) -> Consent:
+    return Consent(
+        granted=granted,
+        at=at,
+        source=proof.source,
+        newest_grant=newest_grant,
+        event=shortened(proof.event),
+        event_type=proof.event_type,
+        confirmed=proof.confirmed,
+    )
 
 
 def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     """Return the joint state of two identities that turn out to be one person.
 
     Each state stands for the statement that decided it. So a "no" of one identity is replaced only by a later grant of
-    the other one.
+    the other one. The proof is that of the deciding one.
 
     Examples
     --------
@@ -55,10 +109,10 @@ def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     if one is None or other is None:
         return other if one is None else one
     newest = max(_newest_grant(one), _newest_grant(other))
-    # The later one decides. If both have the same time, "no" decides. The source breaks a tie, so the order does not
+    # The later one decides. If both have the same time, "no" decides. The rest breaks a tie, so the order does not
     # matter.
-    decides = max(one, other, key=lambda state: (state.at, not state.granted, state.source))
-    return Consent(granted=decides.granted, at=decides.at, source=decides.source, newest_grant=newest)
+    decides = max(one, other, key=lambda state: (state.at, not state.granted, event_time(state), proof_of(state)))
+    return msgspec.structs.replace(decides, newest_grant=newest)
 
 
 def needs_new_grant(known: Consent) -> bool:

@@ -256,7 +256,7 @@ def _consent(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG
     if event.granted:
         statements.grant(facts, event)
     elif event.granted is False:
-        statements.withdraw(facts, withdrawals.channels_of(event.channel), event.at, event.reason or "")
+        statements.withdraw(facts, withdrawals.channels_of(event.channel), event.reason or "", event)
 
 
 def _message(facts: Facts, numbers: Numbers, event: Event) -> None:

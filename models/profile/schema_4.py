@@ -1,8 +1,8 @@
 """The layout of a user in schema 4, in which each decayed count was a struct of its own.
 
 Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last five fields:
-two follow from ``hours``, and three belong to conditions. The ledger had neither the fields of conditions and the
-lifecycle nor the scores of buyers nor features. All other fields are the same.
+two follow from ``hours``, and three belong to conditions. Consent had no proof besides its source. The ledger had
+neither the fields of conditions and the lifecycle nor the scores of buyers nor features. All other fields are the same.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ _HOURS = 16
 """Place of the counts by hour among the facts of schema 5."""
 _FACTS, _LEDGER = 34, 12
 """Number of fields of the facts, and of the ledger, in schema 4."""
+_CONSENT, _CONSENT_FIELDS = 24, 4
+"""Place of the consent by channel among the facts of schema 5, and number of fields of a channel in schema 4."""
+_NO_CONSENT = (False, 0, "", 0, b"", "", 0, False)
+"""The fields of a channel in schema 5. They are stored encoded until they are read, so all of them must be there."""
 _WIDTH = 4
 _DORMANT_AFTER_MS = DAY
 """Inactivity after which the code with this schema compresses a user, milliseconds."""
@@ -43,6 +47,8 @@ def upgraded(packed: bytes | memoryview) -> bytes:
     for at, values in facts[_PLACE : _PLACE + _STRUCTS]:
         numbers += [at, *values] if values else [0.0] * _WIDTH
     facts[_PLACE : _PLACE + _STRUCTS] = [_DOUBLES.pack(*numbers).rstrip(_ZERO)]
+    for channel, state in facts[_CONSENT].items():
+        facts[_CONSENT][channel] = [*state, *_NO_CONSENT[len(state) :]]
     hours = facts[_HOURS]
     facts += [sum(hours), sum(hours[EVENING_HOUR:])]
     return msgspec.msgpack.encode([facts, ledger])
@@ -51,6 +57,7 @@ def upgraded(packed: bytes | memoryview) -> bytes:
 def downgraded(packed: bytes | memoryview) -> bytes:
     """Return facts and ledger of schema 5 in the layout of schema 4, which has no links to other profiles."""
     facts, ledger, *_ = msgspec.msgpack.decode(packed)
+    facts[_CONSENT] = {channel: state[:_CONSENT_FIELDS] for channel, state in facts[_CONSENT].items()}
     numbers = _DOUBLES.unpack(facts[_PLACE].ljust(_DOUBLES.size, _ZERO))
     rows = (numbers[begin : begin + _WIDTH] for begin in range(0, len(numbers), _WIDTH))
     facts[_PLACE : _PLACE + 1] = [[int(at), values if at else ()] for at, *values in rows]

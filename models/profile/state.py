@@ -102,12 +102,21 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
         The source of the deciding statement.
     newest_grant
         Newest time of all grants that were read, milliseconds; 0 without any. It includes grants too old to count.
+    event, event_type, event_at
+        The event of the deciding statement: its id (:mod:`models.profile.short_ids`), its type, and its time in
+        milliseconds. Id and type are empty in older states. Time 0 stands for ``at``.
+    confirmed
+        Whether the owner of the address has confirmed the deciding grant.
     """
 
     granted: bool
     at: int
     source: str = ""
     newest_grant: int = 0
+    event: bytes = b""
+    event_type: str = ""
+    event_at: int = 0
+    confirmed: bool = False
 
 
 class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):

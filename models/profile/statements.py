@@ -14,6 +14,7 @@ import msgspec
 from models.configuration.compiled import ConsentSettings
 from models.events import CHANNELS, REPORTED, Channel, Event
 from models.profile import consents, seen_ids
+from models.profile.consents import ConsentProof
 from models.profile.state import Facts
 from models.wire import bounces, withdrawals
 
@@ -131,14 +132,15 @@ def remember(facts: Facts, digest: bytes) -> None:
     facts.stated = (facts.stated + digest)[-MAX_REMEMBERED * seen_ids.WIDTH_BYTES :]
 
 
-def withdraw(facts: Facts, channels: tuple[Channel, ...], at: int, source: str) -> tuple[Channel, ...]:
-    """Withdraw consent; return the channels for which it was granted until now."""
+def withdraw(facts: Facts, channels: tuple[Channel, ...], source: str, event: Event) -> tuple[Channel, ...]:
+    """Withdraw consent by an event; return the channels for which it was granted until now."""
     lost, consent = [], dict(facts.consent)  # a decision may still see the old one
+    proof = ConsentProof(source, event.id, event.type)
     for channel in channels:
         known = consent.get(channel)
         if known is not None and known.granted:
             lost.append(channel)
-        consent[channel] = consents.withdraw(known, at, source)
+        consent[channel] = consents.withdraw(known, event.at, proof)
     facts.consent = consent
     return tuple(lost)
 
@@ -147,9 +149,9 @@ def grant(facts: Facts, event: Event) -> None:
     """Read a grant; one that comes with a browser key grants nothing."""
     if event.trust == "public":
         return
-    consent = dict(facts.consent)
+    consent, proof = dict(facts.consent), ConsentProof(event.reason or "", event.id, event.type, event.confirmed)
     for channel in withdrawals.channels_of(event.channel):
-        consent[channel] = consents.grant(consent.get(channel), event.at, event.reason or "")
+        consent[channel] = consents.grant(consent.get(channel), event.at, proof)
     facts.consent = consent
 
 

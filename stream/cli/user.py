@@ -119,7 +119,7 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(Text("\nMessages", style="bold"))
     for message in reversed(answer["messages"]):
         subject = message["subject"] or message["rule"]
-        because = f": {message['because']}" if message.get("because") else ""
+        because = f": {message['because']}" if message["because"] else ""
         outcome = f"  [{message['outcome'] or 'on its way'}{because}]"
         console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}{outcome}"))
         _print_named(console, "", message["why"])
@@ -167,9 +167,9 @@ def _waits(waiting: dict[str, Any]) -> str:
 
 
 def _because(one: dict[str, Any]) -> str:
-    if one.get("detail"):
+    if one["detail"]:
         return f"{one['because']}: {one['detail']}"
-    if "again_from" not in one:
+    if one["again_from"] is None:
         return str(one["because"])
     last, again_from = short_time(one["last_sent"]), short_time(one["again_from"])
     return f"the last message left on {last}, and the next may leave from {again_from}"
@@ -207,7 +207,22 @@ def _rfm(answer: dict[str, Any]) -> str:
 def _agreed(said: dict[str, Any]) -> str:
     if said["granted"]:
         return "yes"
-    return f"no ({said['because']})" if "because" in said else "no"
+    return f"no ({said['because']})" if said["because"] else "no"
+
+
+def _proof(channel: str, said: dict[str, Any]) -> str:
+    """Return the statement that decides about a channel."""
+    event, source = said["event"], f", from {said['source']}" if said["source"] else ""
+    confirmed = ", confirmed" if said["confirmed"] else ""
+    if event is None:
+        return f"{channel}: stated {short_time(said['at'])}{source}{confirmed}"
+    return f"{channel}: {event['type']} {event['id']} of {short_time(event['at'])}{source}{confirmed}"
+
+
+def _other_ids(identity: dict[str, Any]) -> str:
+    if (owner := identity["owner"]) is not None:
+        return f"belongs to {owner['user']} since {short_time(owner['login_at'])}"
+    return ", ".join(f"{link['id']} ({link['outcome']})" for link in identity["links"]) or "-"
 
 
 def _zone(zone: dict[str, Any]) -> str:
@@ -244,6 +259,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("name", name or "-"),
         ("e-mail", str(profile["traits"].get("email", "-"))),
+        ("other ids", _other_ids(answer["identity"])),
         ("time zone", _zone(answer["zone"])),
         ("seen", f"{seen}, {counted(profile['sessions'], 'session')}"),
         ("orders", bought + _refunds(profile)),
@@ -255,4 +271,5 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("recent items", ", ".join(recent[:8]) or "-"),
         ("cart", ", ".join(f"{quantity} x {item}" for item, quantity in profile["cart"].items()) or "empty"),
         ("consent", consent or "none on record: no marketing"),
+        *(("", _proof(channel, said)) for channel, said in profile["consent"].items()),
     ]

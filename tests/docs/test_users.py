@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from models.fold.members import DayMoves, SegmentMembers
 from models.fold.membership_view import why
 from models.fold.memo import read_memo, versions_in_use
-from models.fold.view import describe
 from models.profile.codec import unpack
 from stream.cli.segment_report import SegmentReport, described
+from tests.support.described_users import PATH, answers, fields
 from tests.support.paths import ROOT
 from tests.support.segment_logs import VIEWERS, folded, segments_in_use, tick, viewed
 
@@ -22,15 +23,29 @@ def _names(table: str) -> set[str]:
     return {name for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
 
 
-def test_every_name_in_the_answers_about_a_user_is_explained() -> None:
+def test_every_field_of_a_user_is_documented_and_every_documented_field_is_there() -> None:
+    tables = PAGE.split("| field | kind | value |\n|---|---|---|\n")[1:]
+    rows = [row for table in tables for row in table.split("\n\n")[0].splitlines()]
+    documented = dict(row.removeprefix("| `").split(" | ")[:2] for row in rows)
+
+    present = {f"{path}`": kind for path, kind in fields(answers()).items() if kind not in ("object", "list")}
+
+    assert documented == present
+    assert len(documented) == len(rows)
+
+
+def test_the_promised_fields_of_a_user_are_still_there_and_new_ones_are_promised() -> None:
+    assert fields(answers()) == json.loads(PATH.read_text())
+
+
+def test_every_name_in_the_answer_to_why_is_explained() -> None:
     state = folded(segments_in_use(1, VIEWERS), tick(0), viewed("u1", 0))
     memo, customer = read_memo(state), unpack(state.records[b"u1"])
     versions = versions_in_use(state, memo)
     answer = why("u1", customer, memo.now, versions, "viewers")
 
-    user, membership = map(_names, PAGE.split("| name | value |\n|---|---|\n")[1:])
+    (membership,) = map(_names, PAGE.split("| name | value |\n|---|---|\n")[1:])
     (clause,) = map(_names, PAGE.split("| name of a clause | value |\n|---|---|\n")[1:])
-    assert user == set(describe("u1", customer, memo.now, versions))
     assert membership == set(answer)
     assert clause == set(answer["tree"])
 

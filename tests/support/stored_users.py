@@ -42,6 +42,10 @@ def _fill(user: Customer) -> None:
         parts=2,
         acted=[11, 12],
     )
+    facts.consent = {
+        channel: msgspec.structs.replace(state, event=b"m1", event_type="identify", event_at=START + 7, confirmed=True)
+        for channel, state in facts.consent.items()
+    }
 
 
 def main() -> None:
@@ -50,6 +54,7 @@ def main() -> None:
     for name, forms in stored.items():
         user = unpack(b64decode(forms["stored"]))
         user.compressed = None
+        user.facts.consent = dict(user.facts.consent)  # decoded, so that it is stored with all of its fields
         if name.endswith("with every field"):
             _fill(user)
         forms["stored"] = b64encode(pack(user)).decode()

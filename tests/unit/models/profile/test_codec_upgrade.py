@@ -36,8 +36,10 @@ UNCOMPRESSED = 0x92
 DECAYED = slice(13, 18)
 """Places of the decayed counts among the facts of schema 4."""
 
-ADDED_TO_FACTS, ADDED_TO_LEDGER = [0, 0, None], [None, 0, None, None]
-"""The fields of conditions, the lifecycle and buyers, which are empty for a user of schema 4."""
+CONSENT = 28
+"""Place of the consent by channel among the facts of schema 4."""
+ADDED_TO_FACTS, ADDED_TO_LEDGER, ADDED_TO_CONSENT = [0, 0, None], [None, 0, None, None, None], [b"", "", 0, False]
+"""The fields of conditions, the lifecycle, buyers and proofs of consent, which are empty for a user of schema 4."""
 
 
 def stored_state() -> Restored:
@@ -60,6 +62,8 @@ def test_a_state_of_the_previous_schema_keeps_every_value(user: str) -> None:
     for place, (at, values) in zip((ACTIVITY, VIEWS, CARTS, PURCHASES, SPEND), facts[DECAYED], strict=True):
         assert list(numbers[place : place + WIDTH]) == [at, *(values or [0.0] * (WIDTH - 1))]
     now = msgspec.msgpack.decode(msgspec.msgpack.encode([customer.facts, customer.ledger]))
+    for channel, state in facts[CONSENT].items():
+        facts[CONSENT][channel] = [*state, *ADDED_TO_CONSENT]
     *first, visits, evening_visits = now[0][: -len(ADDED_TO_FACTS)]
     assert first[: DECAYED.start] + first[DECAYED.start + 1 :] == facts[: DECAYED.start] + facts[DECAYED.stop :]
     assert (visits, evening_visits) == (sum(customer.facts.hours), sum(customer.facts.hours[EVENING_HOUR:]))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.profile import consents
+from models.profile.consents import ConsentProof
 from models.profile.state import Consent
 
 
@@ -93,10 +94,60 @@ def test_a_grant_between_two_withdrawals_never_counts_in_any_order_of_reading(or
 def test_a_withdrawal_that_is_read_after_a_newer_grant_asks_for_a_new_grant() -> None:
     state = _state([Said(True, 30), Said(False, 10)])
 
-    assert state == Consent(granted=False, at=30, newest_grant=30)
+    assert state == Consent(granted=False, at=30, newest_grant=30, event_at=10)
     assert consents.needs_new_grant(state)
     assert not consents.needs_new_grant(_next(state, Said(False, 31)))
     assert not consents.needs_new_grant(_next(state, Said(True, 31)))
+
+
+class Stated(NamedTuple):
+    said: Said
+    event: str
+
+
+def _proven(statements: list[Stated]) -> Consent:
+    state = None
+    for said, event in statements:
+        proof = ConsentProof(f"source of {event}", event, "consent", confirmed=said.granted)
+        act = consents.grant if said.granted else consents.withdraw
+        state = act(state, said.at, proof)
+    assert state is not None
+    return state
+
+
+@given(MANY)
+def test_the_proof_is_that_of_the_newest_statement_with_the_present_answer(said: list[Said]) -> None:
+    statements = [Stated(one, f"m{number:02}") for number, one in enumerate(said)]
+
+    state = _proven(statements)
+
+    (proven,) = [one for one in statements if one.event == consents.proof_of(state).event]
+    assert proven.said == Said(state.granted, consents.event_time(state))
+    assert consents.proof_of(state) == ConsentProof(
+        f"source of {proven.event}", proven.event, "consent", confirmed=state.granted
+    )
+    if state.granted:
+        same = [one for one in statements if one.said.granted]
+        assert (proven.said.at, proven.event) == max((one.said.at, one.event) for one in same)
+
+
+@given(MANY, MANY)
+def test_the_proof_after_a_merge_is_that_of_one_of_the_two_identities(one: list[Said], other: list[Said]) -> None:
+    sides = [
+        _proven([Stated(said, f"{name}{n:02}") for n, said in enumerate(of)]) for name, of in (("a", one), ("b", other))
+    ]
+
+    merged = consents.merge(*sides)
+
+    assert merged == consents.merge(*reversed(sides))
+    assert merged is not None
+    assert consents.proof_of(merged) in map(consents.proof_of, sides)
+
+
+def test_an_id_is_kept_whatever_its_form() -> None:
+    for event in ("m1", "0f8fad5b-d9cb-469f-a165-70867728950e", "0F8FAD5B-d9cb-469f-a165-70867728950E", "ü" * 36):
+        state = consents.grant(None, 1, ConsentProof("box", event, "consent"))
+        assert consents.proof_of(state) == ConsentProof("box", event, "consent")
 
 
 def test_the_time_of_a_grant_is_read_from_a_state_of_schema_3() -> None:

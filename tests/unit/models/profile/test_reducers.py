@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -61,11 +62,13 @@ def test_an_older_grant_never_cancels_a_newer_withdrawal_and_a_withdrawal_withou
     given = event("consent", START, channel="email", granted=True)
     taken = event("consent", START + DAY, granted=False, reason="unsubscribe link")
 
-    assert facts_of(given).consent == {"email": Consent(True, START, newest_grant=START)}
+    proof: dict[str, Any] = {"event": given.id.encode(), "event_type": "consent"}
+    assert facts_of(given).consent == {"email": Consent(True, START, newest_grant=START, **proof)}
+    proof["event"] = taken.id.encode()
     for order in ([given, taken], [taken, given]):
         consent = facts_of(*order).consent
-        assert consent["email"] == Consent(False, START + DAY, "unsubscribe link", newest_grant=START)
-        assert consent["sms"] == Consent(False, START + DAY, "unsubscribe link")
+        assert consent["email"] == Consent(False, START + DAY, "unsubscribe link", newest_grant=START, **proof)
+        assert consent["sms"] == Consent(False, START + DAY, "unsubscribe link", **proof)
 
 
 def test_only_a_grant_newer_than_all_statements_counts_after_a_withdrawal_that_was_read_late() -> None:
@@ -74,7 +77,9 @@ def test_only_a_grant_newer_than_all_statements_counts_after_a_withdrawal_that_w
     early = event("consent", START + 60_000, channel="email", granted=True)
     late = event("consent", START + DAY + 1, channel="email", granted=True)
 
-    assert facts_of(fast, withdrawn).consent["email"] == Consent(False, START + DAY, newest_grant=START + DAY)
+    found = facts_of(fast, withdrawn).consent["email"]
+    assert (found.granted, found.at, found.newest_grant) == (False, START + DAY, START + DAY)
+    assert (found.event, found.event_at) == (withdrawn.id.encode(), START)
     assert not facts_of(fast, withdrawn, early).consent["email"].granted
     assert facts_of(fast, withdrawn, late).consent["email"].granted
 

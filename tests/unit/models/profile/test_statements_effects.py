@@ -9,9 +9,10 @@ import pytest
 
 from models.delivery.notices import AddressReport
 from models.events import Event
+from models.profile.consents import ConsentProof, proof_of
 from models.units import DAY
 from tests.support.event_logs import START
-from tests.support.statement_logs import StatementLog, event, given, taken, traits
+from tests.support.statement_logs import CONSENT, StatementLog, event, given, taken, traits
 
 
 class TestAddressReports:
@@ -120,3 +121,25 @@ class TestEventsWithPublicKey:
         folded = StatementLog(*known, event("custom", START + 1, name="Trial Started", trust="public"))
 
         assert folded.counted("messages", "email", "welcome") == 1
+
+
+def proof(*log: Event, channel: str = "email") -> ConsentProof:
+    return proof_of(StatementLog(*log, consent=CONSENT).facts.consent[channel])
+
+
+def test_the_proof_of_consent_names_the_event_of_every_kind_of_statement() -> None:
+    grant = given(START + 1, "email", reason="box", confirmed=True)
+    assert proof(grant) == ConsentProof("box", grant.id, "consent", confirmed=True)
+
+    by_trait = traits(START + 2, no_mail=True)
+    assert proof(grant, by_trait) == ConsentProof("trait no_mail", by_trait.id, "identify")
+    by_name = event("custom", START + 2, name="Newsletter Stopped")
+    assert proof(grant, by_name) == ConsentProof("event Newsletter Stopped", by_name.id, "custom")
+    plain = taken(START + 2, reason="unsubscribe link")
+    assert proof(grant, plain, channel="sms") == ConsentProof("unsubscribe link", plain.id, "consent")
+
+
+def test_the_proof_of_a_withdrawal_whose_event_is_refused_names_that_event() -> None:
+    late = event("custom", START - 60 * DAY, name="Newsletter Stopped")
+
+    assert proof(given(START + 1, "email"), late) == ConsentProof("event Newsletter Stopped", late.id, "custom")

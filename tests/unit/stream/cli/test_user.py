@@ -22,7 +22,9 @@ from models.fold.versions import Versions
 from models.fold.view import describe
 from models.log import Control
 from models.profile.codec import unpack
+from models.profile.consents import ConsentProof, grant
 from models.profile.ledger import Pending, SentMessage, Withheld
+from models.profile.links import IdentityLink, ProfileIdentity
 from models.profile.orders import WHOLE
 from models.profile.recent_items import RecentItem, RecentItems
 from models.profile.state import CartLine, Consent, Customer, KnownOrder
@@ -89,6 +91,28 @@ def test_a_user_fits_into_80_columns_with_short_times_and_correct_plurals(shown:
     said = "1 order for 49.90 EUR, 1 refund of 49.90 EUR (refunds of 10.10 EUR more than their orders did not count)"
     assert said in " ".join(shown.split())
     assert not [word for word in ("1 sessions", "1 orders", "1 refunds", "+00:00", ":00Z") if word in shown]
+
+
+def test_consent_is_shown_with_the_event_that_proves_it_and_so_are_the_other_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    customer, file = ada(), tmp_path / "perennial.yaml"
+    sms = grant(None, START + HOUR, ConsentProof("checkout", "m7", "consent", confirmed=True))
+    customer.facts.consent |= {"sms": sms}
+    customer.identity = ProfileIdentity(links={"anonymous:a1": IdentityLink(START, "m1", "x", START, "merged")})
+
+    with worker(describe("ada", customer, START, versions()), []) as port:
+        file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
+        assert run(["user", "ada", "--config", str(file)]) == 0
+
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "other ids     anonymous:a1 (merged)" in lines
+    place = lines.index("consent       email: yes, sms: yes")
+    assert lines[place + 1 : place + 3] == [
+        "email: stated 2026-01-01 00:00, from box",
+        "sms: consent m7 of 2026-01-01 01:00, from checkout, confirmed",
+    ]
 
 
 def _zone_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], **traits: str) -> str:
@@ -160,7 +184,7 @@ def test_json_has_all_withheld_messages() -> None:
     assert [one["reason"] for one in said["not_sent"]] == ["no_consent", "cooldown", "cooldown"]
     assert json.dumps(said)
     assert said["not_sent"][1]["again_from"] == "2026-01-05T00:00:00Z"
-    assert "again_from" not in said["not_sent"][0]
+    assert said["not_sent"][0]["again_from"] is None
 
 
 def test_an_error_in_a_template_is_shown_with_file_and_line(
