@@ -119,6 +119,10 @@ class UserHistory(msgspec.Struct, tag_field="control", tag="user_history", froze
     entries: dict[int, bytes]
 
 
+FROM_NOW = -1
+"""The place of a record, instead of a time."""
+
+
 class HistoryComplete(msgspec.Struct, tag_field="control", tag="history_complete", frozen=True, gc=False):
     """A record from which on clauses have seen the whole log.
 
@@ -127,7 +131,8 @@ class HistoryComplete(msgspec.Struct, tag_field="control", tag="history_complete
     clauses
         Numbers of the clauses.
     covered_from
-        Time after which the log has every event, milliseconds; 0 if it has all events since the first one.
+        Time after which the log has every event, milliseconds; 0 if it has all events since the first one. With
+        ``FROM_NOW``, the clauses have seen only what came since they wait.
     """
 
     clauses: tuple[int, ...]

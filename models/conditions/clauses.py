@@ -282,8 +282,20 @@ Condition: TypeAlias = (
 )
 
 
-class SegmentRule(msgspec.Struct, frozen=True):
-    """A segment by rule: its name, and the condition that its members meet."""
+class SegmentRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A segment by rule.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    when
+        The condition that its members meet.
+    enters
+        Whether users who meet the condition when it is applied enter with a signal. Otherwise they become members
+        silently.
+    """
 
     name: str
     when: Condition
+    enters: bool = False

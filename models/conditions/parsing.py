@@ -33,6 +33,7 @@ from models.conditions.schema import (
     KEYS,
     MAX_DEPTH,
     MAX_NAME,
+    ON_APPLY,
     WrittenAbsent,
     WrittenBucket,
     WrittenConsent,
@@ -104,7 +105,7 @@ def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
 
 
 def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...]:
-    """Read a list of segments by rule, each with ``name`` and ``when``.
+    """Read a list of segments by rule, each with ``name`` and ``when``, and perhaps ``on_apply``.
 
     Raises
     ------
@@ -118,9 +119,11 @@ def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...
     names: set[str] = set()
     for i, one in enumerate(value):
         where = f"{path}[{i}]"
-        if not isinstance(one, Mapping) or set(one) != {"name", "when"}:
-            raise InvalidConfiguration(where, one, "a mapping with name, when")
-        name = one["name"]
+        if not isinstance(one, Mapping) or not {"name", "when"} <= set(one) <= {"name", "when", "on_apply"}:
+            raise InvalidConfiguration(where, one, "a mapping with name, when, and perhaps on_apply")
+        name, on_apply = one["name"], one.get("on_apply", ON_APPLY[0])
+        if on_apply not in ON_APPLY:
+            raise InvalidConfiguration(f"{where}.on_apply", on_apply, f"one of {', '.join(ON_APPLY)}")
         if not isinstance(name, str) or not name or len(name) > MAX_NAME:
             raise InvalidConfiguration(f"{where}.name", name, f"a text of 1 to {MAX_NAME} characters")
         if name in names:
@@ -128,7 +131,8 @@ def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...
         if may_be_learned(name):
             raise InvalidConfiguration(f"{where}.name", name, f"a name that no learned segment may have ({_LEARNED})")
         names.add(name)
-        found.append(SegmentRule(name, parse_condition(one["when"], f"{where}.when")))
+        enters = on_apply == "enter"
+        found.append(SegmentRule(name, parse_condition(one["when"], f"{where}.when"), enters))
     require_short_chains(in_order(found, path), path)
     return tuple(found)
 

@@ -21,6 +21,9 @@ MAX_NAME = 200
 """Maximum length of the name of a segment, characters."""
 MAX_STEPS = 10
 """Maximum number of steps of a sequence."""
+OnApply = Literal["silent", "enter"]
+ON_APPLY: tuple[OnApply, ...] = ("silent", "enter")
+"""How users who meet the condition of a segment become members when it is applied; the first is the default."""
 MAX_DEPTH = 20
 """Maximum depth of conditions within conditions."""
 

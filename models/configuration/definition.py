@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from models import durations
-from models.conditions.schema import MAX_NAME, Wherever
+from models.conditions.schema import MAX_NAME, OnApply, Wherever
 from models.configuration.compiled import Category
 from models.events import Channel, EventType
 from models.lifecycle.defaults import DefaultName
@@ -201,10 +201,13 @@ class SegmentDefinition(_Section, frozen=True, kw_only=True):
         Name of the segment, by which conditions and triggers refer to it.
     when
         Condition that its members meet; :mod:`models.conditions.schema` has its form.
+    on_apply
+        How users who meet the condition when it is applied become members: ``silent``, or ``enter`` with a signal.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
     when: WrittenCondition
+    on_apply: OnApply = "silent"
 
 
 class StageMoveDefinition(_Section, frozen=True, kw_only=True, rename={"origin": "from", "target": "to"}):

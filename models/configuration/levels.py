@@ -48,7 +48,7 @@ Measure: kind kind=times kind=sum kind=average kind=largest kind=smallest kind=d
 Measure: bounds of currency is_net each
 NoneOf: is is=none of
 SegmentClause: is is=segment name duration
-SegmentRule: name when
+SegmentRule: name when enters
 SequenceClause: is is=sequence steps within without
 SequenceStep: event where name at_most_after
 ValueClause: is is=value name comparison until_below comes_within passed_since anniversary is_local

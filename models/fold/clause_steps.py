@@ -46,7 +46,7 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
         _person(piece, conditions, user)  # has the time zone before the event, which may change it
     if facts.conditions == conditions.generation:
         return
-    now = instant_of(step)
+    now, step.adopts_from = instant_of(step), facts.conditions
     step.is_unstaged = facts.conditions < conditions.staged_from and not user.is_merged
     facts.conditions, user.has_changed = conditions.generation, True
     if conditions.machine is not None and step.is_unstaged:

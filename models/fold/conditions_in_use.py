@@ -17,7 +17,8 @@ from models.conditions.clauses import Condition, SegmentRule, Subject
 from models.conditions.evaluator import Evaluator
 from models.conditions.gaps import DEFAULT_SCALE, GapScale
 from models.conditions.periods import ALWAYS
-from models.conditions.program import ConditionProgram, event_clauses
+from models.conditions.program import ConditionProgram, event_clauses, segment_key
+from models.conditions.writing import canonical
 from models.lifecycle.definition import Lifecycle
 from models.lifecycle.machine import StageMachine
 from models.profile.features import PLACES
@@ -68,6 +69,7 @@ class _Stored(msgspec.Struct, array_like=True):
     pending: list[int]
     staged_from: int = 0
     waiting: int = 0
+    entering: dict[int, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -117,6 +119,9 @@ class ConditionsInUse:
     staged_from
         The first of the successive generations that have a lifecycle; 0 without one. Users of earlier generations have
         no stage yet.
+    entering
+        The generation at which a segment was applied whose matching users enter with a signal, by the segment's number.
+        Users of earlier generations enter so when they come to the conditions.
     program, evaluator
         The compiled conditions, and their evaluation.
     reads_consent, reads_learned
@@ -136,6 +141,7 @@ class ConditionsInUse:
         self.asked = asked
         self.machine = None if asked.lifecycle is None else StageMachine(asked.lifecycle)
         self.staged_from = 0 if self.machine is None else generation
+        self.entering: dict[int, int] = {}
         self.generation = generation
         self.change = change
         self.covered_from = covered_from or {}
@@ -164,7 +170,7 @@ class ConditionsInUse:
         """Return what is stored besides the segments, which the configuration has."""
         pending = sorted(self.program.pending)
         place = (self.generation, *self.change, self.is_complete, self.covered_from)
-        return _encode(_Stored(*place, pending, self.staged_from, self.waiting))
+        return _encode(_Stored(*place, pending, self.staged_from, self.waiting, self.entering))
 
     # --- history of clauses ----------------------------------------------------------------------------------------
 
@@ -191,7 +197,13 @@ class ConditionsInUse:
         rest = self.program.pending - done
         found = ConditionsInUse(self.asked, self.generation + 1, change, covered, rest)
         found.staged_from = self.staged_from
+        known_only_now = {self.program.segments[index].key for index in dependents_of(self.program, done)}
+        found.entering = {key: found.generation if key in known_only_now else at for key, at in self.entering.items()}
         return found
+
+    def enters(self, segment: int, generation: int) -> bool:
+        """Return whether a user of an earlier generation enters a segment with a signal, by the segment's number."""
+        return self.entering.get(segment, 0) > generation
 
     # --- users who come to the conditions ---------------------------------------------------------------------------
 
@@ -239,8 +251,34 @@ def succession(before: ConditionsInUse | None, asked: AskedConditions, change: C
             covered[key] = seen
     generation, pending = (1, frozenset[int]()) if before is None else (before.generation + 1, before.program.pending)
     found = ConditionsInUse(asked, generation, change, covered, pending)
+    found.entering = _entering(before, found)
     if before is not None and before.staged_from and found.staged_from:
         found.staged_from = before.staged_from
+    return found
+
+
+def _entering(before: ConditionsInUse | None, found: ConditionsInUse) -> dict[int, int]:
+    """Return the generations at which segments were applied whose matching users enter with a signal."""
+    known = {} if before is None else {rule.name: canonical(rule.when) for rule in before.asked.segments}
+    entering: dict[int, int] = {}
+    for rule in found.asked.segments:
+        key = segment_key(rule.name)
+        if rule.enters and known.get(rule.name) != canonical(rule.when):
+            entering[key] = found.generation
+        elif rule.enters and before is not None and key in before.entering:
+            entering[key] = before.entering[key]
+    return entering
+
+
+def dependents_of(program: ConditionProgram, clauses: Iterable[int]) -> set[int]:
+    """Return the indexes of the segments that depend on clauses, also by other segments."""
+    waiting = [index for key in clauses for index in program.by_leaf[key]]
+    found = set(waiting)
+    while waiting:
+        for index in program.segments[waiting.pop()].dependents:
+            if index not in found:
+                found.add(index)
+                waiting.append(index)
     return found
 
 
@@ -256,5 +294,5 @@ def restored(asked: AskedConditions, content: bytes) -> ConditionsInUse:
     )
     found.is_complete = stored.is_complete
     found.waiting = stored.waiting
-    found.staged_from = stored.staged_from
+    found.staged_from, found.entering = stored.staged_from, stored.entering
     return found

@@ -186,9 +186,10 @@ class DecisionsPass:
 
     def _decide(self, step: Step) -> None:
         user, ledger, effects, by_rule = step.user, step.user.ledger, StepEffects(), self._by_rule
+        adopted: list[Signal] = []
         if step.adoption is not None and by_rule is not None:
             self._apply(user, step.before if step.is_scored else step.row)
-            by_rule.adopt(step)
+            adopted = by_rule.adopt(step)
         if step.has_moved:
             effects.signals = self._signals(step)
             if not (step.has_work or step.has_crossed or _are_awaited(effects.signals, self._versions.configuration)):
@@ -201,8 +202,8 @@ class DecisionsPass:
             effects.signals += by_rule.decide(step)
         for task in step.agenda or ():
             task(effects, ledger, self._scores)
-        if effects.signals:
-            effects.signals = _with_trust(step, effects.signals)
+        if adopted or effects.signals:
+            effects.signals = [*adopted, *_with_trust(step, effects.signals)]
             self._react(step, effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)

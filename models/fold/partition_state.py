@@ -15,7 +15,7 @@ from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.stages import StageCounts
 from models.fold.versions import CONFIGURATION, POPULATION
 from models.identity.splitting import LeftOut
-from models.log import CONTROL, BringHistory, HistoryComplete
+from models.log import CONTROL, FROM_NOW, BringHistory, HistoryComplete
 from models.profile import codec
 from models.profile.ledger import NEVER
 from models.profile.reducers import Cutoffs
@@ -233,7 +233,8 @@ class PartitionState:
             conditions.bring_history(control.clauses)
         elif conditions.program.pending & frozenset(control.clauses):
             change = ConditionsChange(self.memo.now, len(self._keys()))
-            self.versions.conditions = conditions.with_history(control.clauses, control.covered_from, change)
+            covered_from = self.memo.now if control.covered_from == FROM_NOW else control.covered_from
+            self.versions.conditions = conditions.with_history(control.clauses, covered_from, change)
             self._add_adoptions()
 
     def cutoffs(self) -> Cutoffs:

@@ -79,6 +79,8 @@ class Step(msgspec.Struct, eq=False, gc=False):
         Tasks for the third pass, in their order.
     adoption
         The segments to decide silently, because the user comes to new conditions; ``None`` for none.
+    adopts_from
+        Generation of the conditions that the user had before ``adoption``.
     is_unstaged
         Whether the user had no stage of the lifecycle before the step.
     clauses
@@ -99,6 +101,7 @@ class Step(msgspec.Struct, eq=False, gc=False):
     has_crossed: bool = False
     agenda: list[Task] | None = None
     adoption: ClauseStep | None = None
+    adopts_from: int = 0
     is_unstaged: bool = False
     clauses: ClauseStep | None = None
     rfm: RfmChange | None = None

@@ -12,12 +12,12 @@ from datetime import UTC
 from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
 from models.conditions.periods import ALWAYS
-from models.conditions.program import ConditionProgram, NumberIndex
+from models.conditions.program import ConditionProgram, NumberIndex, segment_key
 from models.conditions.recording import RecordedView, TruthRecord
 from models.conditions.steps import ClauseStep, Move, ValueChange
 from models.conditions.user_state import UserConditions
 from models.conditions.writing import canonical
-from models.fold.clause_steps import CLAUSES, instant_of
+from models.fold.clause_steps import ADOPT, CLAUSES, instant_of
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.decision_timers import DecisionTimers
 from models.fold.issued_features import IssuedFeatures
@@ -101,8 +101,12 @@ class SegmentDecisions:
 
     # --- decisions -------------------------------------------------------------------------------------------------
 
-    def adopt(self, step: Step) -> None:
-        """Decide all segments silently, because the user comes to new conditions before the step."""
+    def adopt(self, step: Step) -> list[Signal]:
+        """Decide all segments, because the user comes to new conditions before the step.
+
+        Moves are silent, apart from entries into new segments for which that was asked. The signals of those are
+        returned.
+        """
         assert step.adoption is not None
         user, at = step.user, instant_of(step)
         if self._conditions.reads_learned and not user.ledger.segment_since and user.ledger.segment is not None:
@@ -118,8 +122,13 @@ class SegmentDecisions:
         view = self._view(step, at, step.number - 1, person)
         if self._stages is not None:
             self._stages.adopt(step, found, view)
+        signals = []
         for move in self._decide(step, found, view):
-            self._count(user, move, is_silent=True)
+            is_entry = move.has_entered and self._conditions.enters(segment_key(move.segment), step.adopts_from)
+            self._count(user, move, is_silent=not is_entry)
+            if is_entry:
+                signals.append(self._signal(user.name, move, move.at, f"timer:{ADOPT}"))
+        return signals
 
     def decide(self, step: Step) -> list[Signal]:
         """Decide the segments that a step may have changed, and return the signals."""
@@ -136,7 +145,7 @@ class SegmentDecisions:
         moves = self._decide(step, found, view)
         for move in moves:
             self._count(user, move, is_silent=False)
-        return [*signals, *(self._signal(step, move) for move in moves)]
+        return [*signals, *(self._signal_of(step, move) for move in moves)]
 
     def wait(self, step: Step, due: int) -> list[Signal]:
         """Decide the segments whose condition on the duration of a membership may hold now, and return the signals."""
@@ -145,7 +154,7 @@ class SegmentDecisions:
         moves = self._decide(step, found, self._view(step, due, step.number, person))
         for move in moves:
             self._count(user, move, is_silent=False)
-        return [self._signal(step, move) for move in moves]
+        return [self._signal_of(step, move) for move in moves]
 
     def _add_waits(self, user: LiveUser, found: ClauseStep, due: int, person: Person) -> None:
         if self._program.waits:
@@ -206,13 +215,16 @@ class SegmentDecisions:
         self._piece.moves.append(SegmentMove(move.segment, user.name, move.has_entered, move.at, is_silent))
         self._piece.outputs.count("segment_moves", move.segment, "entered" if move.has_entered else "left")
 
-    def _signal(self, step: Step, move: Move) -> Signal:
+    def _signal_of(self, step: Step, move: Move) -> Signal:
+        return self._signal(step.user.name, move, move.at if step.timer is not None else step.at, step.cause)
+
+    def _signal(self, user: str, move: Move, at: int, cause: str) -> Signal:
         program = self._program
         return Signal(
             kind="segment_entered" if move.has_entered else "segment_left",
-            user=step.user.name,
-            at=move.at if step.timer is not None else step.at,
-            cause=step.cause,
+            user=user,
+            at=at,
+            cause=cause,
             name=move.segment,
             clauses=tuple(canonical(program.leaves[key].clause).decode() for key in move.clauses),
             covered_from=_covered_from(program, move.segment),

@@ -136,7 +136,7 @@ class Versions:
         self.numbers[name] = version
         return True
 
-    def _asked(self, configuration: Configuration) -> AskedConditions:
+    def asked(self, configuration: Configuration) -> AskedConditions:
         """Return what asks for conditions under a configuration and the population in use."""
         segments, lifecycle = configuration.segments, configuration.lifecycle
         gaps = None if self.population is None else self.population.gaps
@@ -147,7 +147,7 @@ class Versions:
 
     def _succession(self, configuration: Configuration, change: ConditionsChange | None) -> ConditionsInUse | None:
         """Return the conditions under a configuration; at the first level, users have no memberships and stages."""
-        before, asked = self.conditions, self._asked(configuration)
+        before, asked = self.conditions, self.asked(configuration)
         known = AskedConditions() if before is None else before.asked
         if asked == known or self.level == FIRST or self.watched is not None:
             return before
@@ -160,7 +160,7 @@ class Versions:
 
     def restore_conditions(self, content: bytes | None) -> None:
         """Continue with conditions whose place was stored; ``None`` if there were none."""
-        self.conditions = None if content is None else restored(self._asked(self.configuration), content)
+        self.conditions = None if content is None else restored(self.asked(self.configuration), content)
 
 
 def _tried(scorer: _Scorer) -> _Scorer | None:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Annotated, Literal, Self
 
 import typer
 
+from models.fold.prospects import ConditionsPlan, ProspectiveCounts
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.cli.progress import ShowProgress, progress_bar
 from stream.cluster.topics import require_topics
-from stream.installation.applying import apply as put_into_use
-from stream.installation.applying import apply_with_history, new_clauses, read_wanted
+from stream.installation.applying import ApplyOptions, apply_plan, read_plan, read_wanted
 from stream.installation.recognition import opened
 from stream.installation.segment_names import names_in_use, notes
-from stream.settings.rules import read_configuration
 
 
-class _History:
+class _Shown:
     """The progress of reading the log, and the numbers that the command shows."""
 
-    def __init__(self) -> None:
-        self.members: Mapping[str, int] = {}
-        self.users = 0
-        self.records = 0
+    def __init__(self, plan: ConditionsPlan, *, is_plain: bool) -> None:
+        self.counts = ProspectiveCounts(0, {}, {}, {})
+        self._plan = plan
+        self._is_plain = is_plain
         self._stack = ExitStack()
         self._moved: ShowProgress | None = None
         self._positions: dict[int, int] = {}
@@ -44,11 +42,24 @@ class _History:
         if self._moved is not None:
             self._moved(sum(self._positions.values()), now)
 
-    def counted(self, members: Mapping[str, int], users: int) -> None:
-        self.members, self.users = members, users
+    def counted(self, counts: ProspectiveCounts) -> None:
+        self._stack.close()
+        self._moved, self.counts = None, counts
+        if self._is_plain:
+            return
+        if counts.members:
+            rows = [(name, f"{number:,}", self._entering(name)) for name, number in sorted(counts.members.items())]
+            print_table(("segment", "members", "enter with a signal"), rows)
+        if counts.stages and self._plan.has_new_stages:
+            print_table(("stage", "users"), [(name, f"{number:,}") for name, number in sorted(counts.stages.items())])
+        print_line(f"of {counts.users:,} users, when the configuration takes effect")
+
+    def _entering(self, name: str) -> str:
+        return f"{self.counts.entering[name]:,}" if name in self.counts.entering else "-"
 
     def brought(self, records: int) -> None:
-        self.records = records
+        if not self._is_plain:
+            print_line(f"the history of new conditions took {records:,} records")
 
 
 def apply(
@@ -65,6 +76,9 @@ def apply(
             help="What new conditions on events see: the whole log, which is read now, or events from now on."
         ),
     ] = "log",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Let users enter new segments with a signal where `on_apply: enter` says so.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Put the settings file's rules, templates, caps, quiet hours, consent names and churn definition into use.
@@ -72,30 +86,31 @@ def apply(
     They take effect for all later events in the log. Earlier decisions do not
     change, and a replay of the log makes the same decisions.
 
-    New segments by rule read the log first, and the command shows how many users
-    are in each. These users become members silently, without messages. Until then
-    the new conditions are unknown, and no one enters by mistake.
+    New segments by rule and moves of the lifecycle read the log first, and the
+    command shows how many users are in each. These users become members
+    silently, without messages. Until then the new conditions are unknown, and
+    no one enters by mistake. If the numbers have changed by over 10% when the
+    conditions take effect, the conditions stay unknown, and the command says so.
+
+    With `on_apply: enter`, users who match a new segment enter it with a signal,
+    and rules may send them messages. The command shows how many there are, and
+    needs --yes.
     """
     settings = opened(config)
-    wanted, connection = read_configuration(settings), settings.connection()
+    wanted, connection = read_wanted(settings), settings.connection()
     require_topics(connection, settings.partitions)
-    clauses = asyncio.run(new_clauses(connection, wanted)) if history == "log" else frozenset[int]()
-    shown = _History()
-    if clauses:
-        with shown:
-            work = apply_with_history(settings, read_wanted(settings), clock, clauses, shown)
-            applied = asyncio.run(work)
-    else:
-        applied = put_into_use(settings, clock)
+    plan = asyncio.run(read_plan(connection, wanted))
+    with _Shown(plan, is_plain=json) as shown:
+        options = ApplyOptions(clock, history == "log", yes)
+        applied = asyncio.run(apply_plan(settings, plan, options, shown))
     worth_knowing = list(notes(wanted, asyncio.run(names_in_use(connection))))
     names = [rule.name for rule in wanted.rules]
     if json:
         said = {"version": applied.version, "changed": applied.changed, "rules": names, "notes": worth_knowing}
-        print_json({**said, "members": dict(shown.members)})
+        found = shown.counts
+        numbers = {"users": found.users, "members": dict(found.members), "entering": dict(found.entering)}
+        print_json({**said, **numbers, "stages": dict(found.stages)})
         return
-    if shown.members:
-        print_table(("segment", "members"), [(name, f"{count:,}") for name, count in sorted(shown.members.items())])
-        print_line(f"of {shown.users:,} users; the history of new conditions took {shown.records:,} records")
     rules = ", ".join(names) or "none"
     if applied.changed:
         print_line(f"configuration version {applied.version} is in use from now on; rules: {rules}")

@@ -7,8 +7,9 @@
    were not taken, and sends those users' memory once more.
    After a login, the record that brings the visitor's profile has what the visitor's clauses in use remember. So the
    fold of the visitor's partition gives what new ones would remember (:mod:`stream.rebuild.partition_history`).
-4. A last record says that the history of the partition is complete. From this place on, stages and segments
-   are decided. Before it, every record between profiles was read that a visitor without the whole memory has given.
+4. A last record in each partition says that the history is complete. From this place on, stages and segments are
+   decided. Before it, every record between profiles was read that a visitor without the whole memory has given. And the
+   numbers of users are compared with those that were shown.
 
 Nothing is fenced, and no lane waits. A replay of the log finds the same records, so it comes to the same results.
 """
@@ -17,13 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from models.batch import Record
 from models.errors import PerennialError
-from models.fold.conditions_in_use import AskedConditions
+from models.fold.prospects import ConditionsPlan, ProspectiveCounts, counts_of
 from models.log import EVENTS, BringHistory, HistoryComplete, encode_control
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
@@ -80,50 +80,38 @@ class History:
         The cluster.
     partitions
         Number of partitions of the log.
-    asked
-        The segments and the lifecycle that are to be applied.
-    clauses
-        Numbers of the clauses whose history is wanted.
-    horizon
-        Maximum age of an accepted event, milliseconds. A log that has lost its beginning has every event only after it.
+    plan
+        The change of conditions, with the clauses whose history is wanted.
     listener
         Receiver of the progress.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        partitions: int,
-        asked: AskedConditions,
-        clauses: frozenset[int],
-        horizon: int,
-        listener: HistoryListener,
+        self, connection: Connection, partitions: int, plan: ConditionsPlan, listener: HistoryListener
     ) -> None:
         self._connection = connection
-        self._segments = asked.segments
-        self._clauses = clauses
-        self._horizon = horizon
+        self._plan = plan
+        self._clauses = tuple(sorted(plan.clauses))
         self._listener = listener
         self._places = partitions_of(connection, EVENTS, partitions)
         self._begins = [0] * partitions
         self._handed = HandedOver(lambda visitor: self._begins[partition_of(visitor.encode(), partitions)])
-        self._parts = [PartitionHistory(partition, asked, clauses, self._handed) for partition in range(partitions)]
+        self._parts = [PartitionHistory(partition, plan, self._handed) for partition in range(partitions)]
         self._covered_from = 0
 
     def __repr__(self) -> str:
         return f"History({len(self._clauses)} clauses, {len(self._parts)} partitions)"
 
-    @property
-    def users(self) -> int:
-        """Number of users of the log so far."""
-        return sum(len(part.users()) for part in self._parts)
+    def counts(self, *, is_brought: bool) -> ProspectiveCounts:
+        """Return the numbers of users as if the conditions were applied at the places that are folded.
 
-    def members(self) -> Mapping[str, int]:
-        """Return the number of members of each segment at the places that are folded."""
-        found = Counter({segment.name: 0 for segment in self._segments})
-        for part in self._parts:
-            found.update(part.members())
-        return found
+        Parameters
+        ----------
+        is_brought
+            Whether the clauses get their history.
+        """
+        covered_from = self._covered_from if is_brought else None
+        return counts_of([part.prospects(covered_from) for part in self._parts])
 
     async def fold(self) -> None:
         """Fold every partition from its beginning to its end.
@@ -136,7 +124,9 @@ class History:
             The folds do not compute what a visitor has handed over by the log.
         """
         begins, ends = await self._bounds()
-        self._covered_from = max((begin.at + self._horizon for begin in begins if begin.offset), default=0)
+        # A log that has lost its beginning has every event only after the maximum age of an accepted event.
+        horizon = self._plan.wanted.events.horizon
+        self._covered_from = max((begin.at + horizon for begin in begins if begin.offset), default=0)
         self._listener.planned(sum(ends) - sum(begin.offset for begin in begins))
         self._begins = [begin.offset for begin in begins]
         for part, begin in zip(self._parts, begins, strict=True):
@@ -149,12 +139,13 @@ class History:
 
         It directly follows the configuration. Otherwise, an old customer who buys between both would be a new one.
         """
-        return encode_control(BringHistory(tuple(sorted(self._clauses))))
+        return encode_control(BringHistory(self._clauses))
 
     async def bring(self, log: EventLog) -> int:
         """Write the history into the log, and return the number of records that carry a user's memory.
 
-        The configuration with the clauses is in use already, and the history is announced.
+        The configuration with the clauses is in use already, and the history is announced. :meth:`complete` has to
+        follow.
 
         Raises
         ------
@@ -183,9 +174,18 @@ class History:
             on_their_way &= self._handed.on_their_way
             if on_their_way:
                 await self._wait(deadline)
-        complete = encode_control(HistoryComplete(tuple(sorted(self._clauses)), self._covered_from))
-        await log.write_at([(part.partition, *complete) for part in self._parts])
         return written
+
+    async def complete(self, log: EventLog) -> None:
+        """Let the clauses of all partitions be known from now on.
+
+        Raises
+        ------
+        LogUnavailable
+            The log cannot be written. The clauses of some partitions stay unknown: run the command again.
+        """
+        complete = encode_control(HistoryComplete(self._clauses, self._covered_from))
+        await log.write_at([(part.partition, *complete) for part in self._parts])
 
     async def _catch_up(self) -> list[tuple[PartitionHistory, bytes]]:
         """Fold all partitions to their ends, and return the users whose memory has to be written again."""

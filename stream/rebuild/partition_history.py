@@ -6,15 +6,14 @@ that the fold of the visitor's partition has computed. Until these are there, th
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from models.batch import Batch, Record, Restored
 from models.events import Event, MergeRecord
-from models.fold.conditions_in_use import AskedConditions
 from models.fold.handovers import answers_of, merge_in, recomputed, replaced
-from models.fold.members import key_of, read_members
 from models.fold.partition import PartitionFold
+from models.fold.prospects import ConditionsPlan, Prospects
 from models.fold.recomputed_merges import is_missing
 from models.identity.payload import unpack_payload
 from models.log import EVENTS, UserHistory, decode_control, encode_control, is_control
@@ -72,8 +71,8 @@ class PartitionHistory:
     ----------
     partition
         Number of the partition.
-    asked, clauses
-        The new conditions, and the numbers of the clauses whose history is wanted.
+    plan
+        The change of conditions, with the clauses whose history is wanted.
     handed
         What visitors hand over; the folds of all partitions share it.
 
@@ -87,15 +86,12 @@ class PartitionHistory:
         Offset of the next record to give; records before it may wait.
     """
 
-    def __init__(
-        self, partition: int, asked: AskedConditions, clauses: frozenset[int], handed: HandedOver | None = None
-    ) -> None:
+    def __init__(self, partition: int, plan: ConditionsPlan, handed: HandedOver | None = None) -> None:
         self.partition = partition
         self.position = self.read_to = 0
-        self._segments = asked.segments
-        self._clauses = clauses
+        self._plan = plan
         self._state = Restored(partition=partition)
-        self._fold = PartitionFold(self._state, watched=asked)
+        self._fold = PartitionFold(self._state, watched=plan.asked)
         self._handed = handed or HandedOver()
         self._waiting: deque[Record] = deque()
         self._sent: dict[bytes, int] = {}
@@ -124,11 +120,18 @@ class PartitionHistory:
         """Return the keys of all users."""
         return [key for key in self._state.records if not is_control(key)]
 
-    def members(self) -> Counter[str]:
-        """Return the number of members of each segment."""
-        return Counter(
-            {one.name: read_members(self._state.records.get(key_of(one.name))).number for one in self._segments}
-        )
+    def prospects(self, covered_from: int | None) -> Prospects:
+        """Return the users as if the conditions were applied at the position.
+
+        Parameters
+        ----------
+        covered_from
+            See :meth:`models.fold.prospects.ConditionsPlan.successive`.
+        """
+        found = Prospects(self._plan, self._fold.versions, self.now, covered_from)
+        for key in self.users():
+            found.add(key.decode(), unpack(self._state.records[key]))
+        return found
 
     def fold(self, records: Sequence[Record]) -> list[bytes]:
         """Fold records of the log, up to the first merge record whose facts are not computed yet.
@@ -177,7 +180,7 @@ class PartitionHistory:
 
     def _wanted(self, facts: Facts) -> dict[int, bytes]:
         entries = facts.clauses.entries if facts.clauses is not None else {}
-        return {number: content for number, content in entries.items() if number in self._clauses}
+        return {number: content for number, content in entries.items() if number in self._plan.clauses}
 
     def _not_taken(self, record: Record) -> Iterable[bytes]:
         key = record.key or b""

@@ -17,6 +17,8 @@ from models.conditions.parsing import parse_condition
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
+from models.fold.conditions_in_use import USERS_PER_SECOND
+from models.fold.prospects import MAX_DIFFERENCE, MIN_DIFFERENT_USERS
 from models.fold.rfm import SCORES
 from models.learned_names import LEARNED_NAMES
 from models.profile.features import FEATURES, LOGARITHMS
@@ -120,6 +122,9 @@ def test_names_and_limits_are_those_of_the_code() -> None:
     assert f"A count or a number of values is at most {schema.MAX_COUNT:,}." in flat
     assert f"Conditions are at most {schema.MAX_DEPTH} levels deep." in flat
     assert f"At most {MAX_CHAIN} segments may refer to each other one after the other." in flat
+    assert f"differs by over {MAX_DIFFERENCE:.0%} and by over {MIN_DIFFERENT_USERS} users" in flat
+    assert f"at most {USERS_PER_SECOND:,} a second in each partition" in flat
+    assert all(f"`on_apply: {name}`" in flat or f"default is {name}" in flat for name in schema.ON_APPLY)
     assert f"at most {sums.MAX_ENTRIES:,}." in flat
     assert f"at most {evaluator.MAX_STATE_BYTES // 1024} KiB" in flat
     assert f"2 to {schema.MAX_STEPS} steps" in flat

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,17 @@ import pytest
 from models.batch import Batch, Restored
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
+from models.fold import prospects
 from models.fold.conditions_in_use import AskedConditions
 from models.fold.members import key_of, read_members
 from models.fold.partition import PartitionFold
+from models.fold.prospects import ConditionsPlan, ProspectiveCounts
 from models.log import is_control
 from models.profile.codec import unpack
 from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.cluster.topic_reader import TopicReader, partitions_of
-from stream.installation.applying import apply_with_history, new_clauses, publish_in_use
+from stream.installation.applying import ApplyOptions, apply_plan, publish_in_use, read_plan
 from stream.log.event_log import EventLog
 from stream.rebuild.history import History
 from stream.rebuild.reading import read_log
@@ -43,8 +44,8 @@ class _Watch:
     """A receiver that keeps the numbers."""
 
     def __init__(self) -> None:
-        self.members: Mapping[str, int] = {}
-        self.users = self.records = 0
+        self.counts = ProspectiveCounts(0, {}, {}, {})
+        self.records = 0
 
     def planned(self, records: int) -> None:
         assert records > 0
@@ -53,8 +54,8 @@ class _Watch:
         assert now > 0
         assert position > 0 <= partition
 
-    def counted(self, members: Mapping[str, int], users: int) -> None:
-        self.members, self.users = members, users
+    def counted(self, counts: ProspectiveCounts) -> None:
+        self.counts = counts
 
     def brought(self, records: int) -> None:
         self.records = records
@@ -90,8 +91,9 @@ async def watched(connection: Connection, partition: int, end: int | None = None
 
 @pytest.mark.parametrize("shopper", [3])
 async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_been_there(
-    kafka: Cluster, tmp_path: Path, shopper: int
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shopper: int
 ) -> None:
+    monkeypatch.setattr(prospects, "MIN_DIFFERENT_USERS", 1_000)  # users act all the time here
     connection, shoppers = kafka.connection, Shoppers(shopper)
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
     file = tmp_path / "perennial.yaml"
@@ -114,8 +116,8 @@ async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_be
                     await owner.fold_to(end)
 
         folding, watch = asyncio.create_task(fold()), _Watch()
-        clauses = await new_clauses(connection, wanted())
-        applied = await apply_with_history(settings, wanted(), "wall", clauses, watch)
+        plan = await read_plan(connection, wanted())
+        applied = await apply_plan(settings, plan, ApplyOptions(), watch)
         is_done.set()
         await folding
         await log.append(shoppers.events(60))  # these move the clock, so that all users come to the segments
@@ -124,9 +126,9 @@ async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_be
             await owner.fold_to(end)
             await owner.leave()
 
-    assert len(clauses) == len(SEGMENTS)
+    assert len(plan.clauses) == len(SEGMENTS)
     assert applied.changed
-    assert watch.users >= 30
+    assert watch.counts.users >= 30
     assert watch.records >= 30
     for owner, end in zip(owners, last, strict=True):
         expected = await watched(connection, owner.state.partition, end)
@@ -136,23 +138,23 @@ async def test_users_of_a_live_log_are_in_new_segments_as_if_these_had_always_be
             key = key_of(str(segment["name"]))
             counted, reference = read_members(owner.state.records.get(key)), read_members(expected.records.get(key))
             assert counted.number == reference.number
-    assert await new_clauses(connection, wanted()) == frozenset()
+    assert (await read_plan(connection, wanted())).clauses == frozenset()
 
 
 async def test_the_members_are_counted_up_to_the_end_of_the_log_before_anything_is_applied(cluster: Cluster) -> None:
-    connection, asked = cluster.connection, AskedConditions(wanted().segments)
+    connection, plan = cluster.connection, ConditionsPlan(wanted(), None)
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
     async with EventLog(connection, PARTITIONS) as log:
         await log.ensure_clock("wall")
         await log.append(Shoppers(5).events(600))
-    history = History(connection, PARTITIONS, asked, asked.event_clauses, 0, _Watch())
+    history = History(connection, PARTITIONS, plan, _Watch())
 
     await history.fold()
 
     found = [await watched(connection, partition) for partition in range(PARTITIONS)]
     expected = {
         segment.name: sum(read_members(state.records.get(key_of(segment.name))).number for state in found)
-        for segment in asked.segments
+        for segment in plan.asked.segments
     }
-    assert history.members() == expected
+    assert history.counts(is_brought=True).members == expected
     assert expected["clickers"] > 0 == expected["silent"]

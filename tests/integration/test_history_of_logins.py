@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,13 @@ from models.conditions.program import ConditionProgram
 from models.configuration.compiled import Configuration
 from models.configuration.parsing import parse
 from models.events import Event
+from models.fold import prospects
 from models.fold.conditions_in_use import AskedConditions
 from models.fold.members import key_of, read_members
+from models.fold.prospects import ConditionsPlan, ProspectiveCounts
 from models.units import now_ms
 from stream.cluster import topics
-from stream.installation.applying import apply_with_history, new_clauses, publish_in_use
+from stream.installation.applying import ApplyOptions, apply_plan, publish_in_use, read_plan
 from stream.log.event_log import EventLog
 from stream.rebuild.history import History
 from stream.settings import loading
@@ -37,15 +38,15 @@ SEGMENTS = [
 class _Listener:
     """A receiver that keeps the numbers."""
 
-    members: dict[str, int]
+    counts: ProspectiveCounts
 
     def planned(self, records: int) -> None:
         assert records > 0
 
     def folded(self, partition: int, position: int, now: int) -> None: ...
 
-    def counted(self, members: Mapping[str, int], users: int) -> None:
-        self.members = dict(members)
+    def counted(self, counts: ProspectiveCounts) -> None:
+        self.counts = counts
 
     def brought(self, records: int) -> None:
         assert records > 0
@@ -72,17 +73,18 @@ async def test_members_are_counted_with_what_they_did_as_visitors(cluster: Clust
     async with EventLog(cluster.connection, PARTITIONS) as log:
         records = [(one, *record[2:]) for one in partitions for record in persons.logs[one]]
         await log.write_at([(one, key or b"", value or b"") for one, key, value in records])
-    history = History(cluster.connection, PARTITIONS, asked(), asked().event_clauses, 0, _Listener())
+    history = History(cluster.connection, PARTITIONS, ConditionsPlan(wanted(), None), _Listener())
 
     await history.fold()
 
-    assert history.members() == {"fillers": 3, "asking": 0, "quick": 0}
+    assert history.counts(is_brought=True).members == {"fillers": 3, "asking": 0, "quick": 0}
 
 
 @pytest.mark.kafka
 async def test_users_who_log_in_meanwhile_are_in_new_segments_as_if_these_had_always_been_there(
-    kafka: Cluster, tmp_path: Path
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prospects, "MIN_DIFFERENT_USERS", 1_000)  # users act all the time here
     connection, visiting, router = kafka.connection, Visiting(1), TestRouter(kafka.connection, PARTITIONS)
     await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
     file = tmp_path / "perennial.yaml"
@@ -102,8 +104,8 @@ async def test_users_who_log_in_meanwhile_are_in_new_segments_as_if_these_had_al
                 await router.move(log)
 
         shopping = asyncio.create_task(shop())
-        clauses = await new_clauses(connection, wanted())
-        await apply_with_history(loading.load(file, environment={}), wanted(), "wall", clauses, shown)
+        plan = await read_plan(connection, wanted())
+        await apply_plan(loading.load(file, environment={}), plan, ApplyOptions(), shown)
         is_done.set()
         await shopping
         await log.append(visiting.events(60))  # these move the clock, so that all users come to the segments
@@ -117,7 +119,7 @@ async def test_users_who_log_in_meanwhile_are_in_new_segments_as_if_these_had_al
     )
     assert found == expected
     assert sum(user.startswith("m-u") for user in found) > 10
-    assert shown.members["fillers"] > 5
+    assert shown.counts.members["fillers"] > 5
     counts = [
         Counter({one.name: read_members(state.records.get(key_of(one.name))).number for one in wanted().segments})
         for state in states

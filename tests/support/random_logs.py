@@ -87,6 +87,8 @@ _FEATURED: dict[str, dict[str, Any]] = {
     "evening": {"feature": "evening_share", "in": [0, 1]},
     "long_loyal": {"segment": "loyal", "for": "6h"},
 }
+_ENTERING = frozenset({"loyal", "not_steady", "silent", "not_viewer", "half", "long_loyal", "mixed"})
+"""Segments of logs with features whose matching users enter with a signal when the segment is applied."""
 _SEGMENTS: dict[str, dict[str, Any]] = {
     "viewer": {"event": "product_view", "times": {"at_least": 2}, "within": "3h"},
     "clicker": {"event": "click", "where": {"item": {"in": ["s1", "s2"]}}, "times": {"at_least": 1}, "within": "1d"},
@@ -323,7 +325,11 @@ def _configuration(
     limits = {"quiet_hours": {"from": "22:00", "to": "08:00"}, "caps": [{"messages": 6, "within": "2d"}]}
     if segments:
         every = _SEGMENTS | _FEATURED
-        limits["segments"] = [{"name": name, "when": every[name]} for name in segments]
+        entering = _ENTERING if not _FEATURED.keys().isdisjoint(segments) else frozenset()
+        limits["segments"] = [
+            {"name": name, "when": every[name], **({"on_apply": "enter"} if name in entering else {})}
+            for name in segments
+        ]
     if segments and has_lifecycle:
         limits["segments"] = [*limits["segments"], *({"name": one, "when": when} for one, when in _STAGED.items())]
         moves = [*_MOVES, *(_FEATURED_MOVES if "loyal" in segments else ())]

@@ -199,3 +199,28 @@ def test_the_schema_has_every_form() -> None:
 def test_the_order_of_written_conditions_is_kept() -> None:
     condition: Condition = parse_condition({"any": [{"segment": "b"}, {"segment": "a"}]}, "when")
     assert plain(condition) == {"any": [{"segment": "b"}, {"segment": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("segment", "path", "allowed"),
+    [
+        ({"name": "a"}, "segments[0]", "a mapping with name, when, and perhaps on_apply"),
+        ({"name": "a", "when": {"segment": "b"}, "then": 1}, "segments[0]", "perhaps on_apply"),
+        ({"name": "a", "when": {"segment": "b"}, "on_apply": "loud"}, "segments[0].on_apply", "one of silent, enter"),
+        ({"name": "", "when": {"segment": "b"}}, "segments[0].name", "a text of 1 to 200 characters"),
+        ({"name": "dormant", "when": {"segment": "b"}}, "segments[0].name", "no learned segment may have"),
+    ],
+)
+def test_a_mistake_in_a_segment_is_reported_with_its_place(segment: Any, path: str, allowed: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse_segments([segment])
+
+    assert caught.value.path == path
+    assert allowed in caught.value.allowed
+
+
+def test_users_enter_with_a_signal_only_if_the_segment_says_so() -> None:
+    written = [{"name": name, "when": {"trait": "x", "is": 1}} for name in "abc"]
+    written[0]["on_apply"], written[1]["on_apply"] = "enter", "silent"
+
+    assert [rule.enters for rule in parse_segments(written)] == [True, False, False]

@@ -13,7 +13,7 @@ from models.batch import Record
 from models.configuration.compiled import decode, encode
 from models.configuration.parsing import parse
 from models.events import Event
-from models.fold.conditions_in_use import AskedConditions
+from models.fold.prospects import ConditionsPlan
 from models.log import BringHistory, Use
 from models.units import DAY, HOUR, MINUTE
 from stream.cluster.connection import Connection
@@ -86,15 +86,14 @@ def configuration() -> Use:
     return Use("configuration", 1, msgspec.Raw(encode(parse({"segments": SEGMENTS}, {}))))
 
 
-def asked() -> AskedConditions:
-    return AskedConditions(decode(bytes(configuration().content)).segments)
+def plan() -> ConditionsPlan:
+    return ConditionsPlan(decode(bytes(configuration().content)), None)
 
 
 def announced(persons: Persons) -> History:
     """Put the segments into use, and return their history."""
-    clauses = asked().event_clauses
-    persons.control(configuration(), BringHistory(tuple(sorted(clauses))))
-    return History(Connection("127.0.0.1:9"), PARTITIONS, asked(), clauses, 0, _Quiet())
+    persons.control(configuration(), BringHistory(tuple(sorted(plan().clauses))))
+    return History(Connection("127.0.0.1:9"), PARTITIONS, plan(), _Quiet())
 
 
 def nothing() -> None: ...
@@ -106,7 +105,9 @@ async def bring(persons: Persons, monkeypatch: pytest.MonkeyPatch, meanwhile: Ca
     monkeypatch.setattr(history, "read_logs", log.read_logs)
     monkeypatch.setattr(history, "WAIT_S", 0.0)
     monkeypatch.setattr(history, "MAX_USERS_PER_WRITE", 1)
-    await announced(persons).bring(log)
+    brought = announced(persons)
+    await brought.bring(log)
+    await brought.complete(log)
     return log
 
 
@@ -120,7 +121,7 @@ def members(persons: Persons) -> dict[str, tuple[int, ...]]:
 
 def assert_as_always(persons: Persons) -> None:
     """Assert that users are in the segments in which they would be if these had always been there."""
-    again = fold_in_two_passes(persons.logs, watched=asked())
+    again = fold_in_two_passes(persons.logs, watched=plan().asked)
     wanted = {
         user: tuple(sorted(customer.ledger.memberships.since)) if customer.ledger.memberships else ()
         for user, customer in customers(again).items()

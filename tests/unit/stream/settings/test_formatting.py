@@ -239,6 +239,13 @@ def test_what_cannot_be_formatted_stays_as_it_is_with_the_reason(text: str, note
     assert note in "".join(notes)
 
 
+def test_how_users_become_members_comes_after_the_condition() -> None:
+    written = "segments: [{on_apply: enter, when: {segment: b}, name: a}]  # ours\n"
+
+    expected = "segments:\n  - name: a\n    when: {segment: b}\n    on_apply: enter  # ours\n"
+    assert formatted(written).text == expected
+
+
 def test_an_anchor_outside_the_segments_does_not_matter() -> None:
     text = "x: &x 1\nsegments: [{name: a, when: {segment: b}}]\ny: *x"
 

@@ -85,3 +85,12 @@ def test_rules_have_the_same_where() -> None:
 
 def test_a_mark_is_not_offered_because_nothing_sets_it() -> None:
     assert not SCHEMA.allows(file_with({"mark": "m", "set": True}))
+
+
+def test_a_segment_says_how_users_become_members() -> None:
+    def file_of(on_apply: str) -> dict[str, Any]:
+        return {"version": 1, "segments": [{"name": "s", "when": {"segment": "a"}, "on_apply": on_apply}]}
+
+    assert SCHEMA.allows(file_of("enter"))
+    assert SCHEMA.allows(file_of("silent"))
+    assert not SCHEMA.allows(file_of("loud"))
