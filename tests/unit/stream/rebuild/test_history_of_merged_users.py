@@ -14,6 +14,7 @@ from models.configuration.compiled import decode, encode
 from models.configuration.parsing import parse
 from models.events import Event
 from models.fold.prospects import ConditionsPlan
+from models.fold.visitor_fold import VisitorFold
 from models.log import BringHistory, Use
 from models.units import DAY, HOUR, MINUTE
 from stream.cluster.connection import Connection
@@ -236,7 +237,7 @@ async def test_a_merge_record_that_this_code_does_not_compute_ends_the_command(m
     persons.tell(viewed(1), login(2))
     persons.settle()
     monkeypatch.setattr(history, "MERGES_WITHIN_S", 0.0)
-    monkeypatch.setattr("models.fold.identity_fold.linking.is_newer", lambda *_: False)
+    monkeypatch.setattr(VisitorFold, "answer", lambda *_: None)
 
     with pytest.raises(MergesMissing, match=r"has at offset 2 what anonymous:a1 has handed over to u1 \(merge"):
         await bring(persons, monkeypatch)
