@@ -40,6 +40,16 @@ def read(mapping: Mapping[str, Any], form: type[T]) -> T:
         raise _explained(str(error), mapping, form) from None
 
 
+def read_at(mapping: Mapping[str, Any], form: type[T], path: str) -> T:
+    """Read ``mapping``, which is at ``path`` of a file, as a ``form``; errors name the whole path."""
+    try:
+        return read(mapping, form)
+    except InvalidConfiguration as error:
+        within = error.path
+        whole = path if not within else f"{path}{within}" if within[0] == "[" else f"{path}.{within}"
+        raise InvalidConfiguration(whole, error.found, error.allowed) from None
+
+
 def _explained(message: str, mapping: Mapping[str, Any], form: type) -> InvalidConfiguration:
     match = _WHERE.match(message)
     assert match is not None

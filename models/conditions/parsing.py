@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -17,16 +17,18 @@ from models.conditions.clauses import (
     BucketClause,
     Condition,
     EventClause,
+    EventWindow,
     NoneOf,
     SegmentClause,
     SegmentRule,
     SequenceClause,
     SequenceStep,
     ValueClause,
+    Where,
 )
 from models.conditions.gaps import gap_length
 from models.conditions.ordering import in_order, require_short_chains
-from models.conditions.properties import LINE
+from models.conditions.properties import LINE, MONEY
 from models.conditions.schema import (
     FORMS,
     GROUPS,
@@ -34,6 +36,7 @@ from models.conditions.schema import (
     MAX_DEPTH,
     MAX_NAME,
     ON_APPLY,
+    Wherever,
     WrittenAbsent,
     WrittenBucket,
     WrittenConsent,
@@ -49,15 +52,13 @@ from models.conditions.schema import (
 from models.durations import milliseconds
 from models.errors import InvalidConfiguration
 from models.learned_names import LEARNED_NAMES, may_be_learned
-from models.reading import read
-
-T = TypeVar("T")
+from models.reading import read_at
 
 _LEARNED = ", ".join(LEARNED_NAMES)
 _FIELDS = frozenset(field.encode_name for form in FORMS.values() for field in msgspec.structs.fields(form))
 
 
-def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
+def parse_condition(value: Any, path: str, depth: int = 0, entry: Collection[str] | None = None) -> Condition:
     """Read one condition.
 
     Parameters
@@ -68,6 +69,9 @@ def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
         Path of the value in the file, for errors.
     depth
         Number of conditions around this one.
+    entry
+        In a journey: the properties of the entry that a run keeps. Conditions on events may compare with them
+        (``same_as: entry.order``), and may count since the entry. ``None`` outside a journey.
 
     Raises
     ------
@@ -95,13 +99,13 @@ def parse_condition(value: Any, path: str, depth: int = 0) -> Condition:
     key = found[0]
     if key in FORMS:
         _require_finite(value, path)
-        return _leaf(_read(_without_times(value), FORMS[key], path), path)
+        return _leaf(read_at(_without_times(value), FORMS[key], path), path, entry)
     if len(value) > 1:
         other = next(name for name in value if name != key)
         raise InvalidConfiguration(f"{path}.{other}", other, f"nothing beside {key}")
     if key == "not":
-        return NoneOf((parse_condition(value["not"], f"{path}.not", depth + 1),))
-    return _group(key, value[key], f"{path}.{key}", depth)
+        return NoneOf((parse_condition(value["not"], f"{path}.not", depth + 1, entry),))
+    return _group(key, value[key], f"{path}.{key}", depth, entry)
 
 
 def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...]:
@@ -137,21 +141,12 @@ def parse_segments(value: Any, path: str = "segments") -> tuple[SegmentRule, ...
     return tuple(found)
 
 
-def _group(key: str, value: Any, path: str, depth: int) -> Condition:
+def _group(key: str, value: Any, path: str, depth: int, entry: Collection[str] | None) -> Condition:
     if not isinstance(value, list) or not value:
         raise InvalidConfiguration(path, value, "a list of conditions with something in it")
-    each = tuple(parse_condition(inner, f"{path}[{i}]", depth + 1) for i, inner in enumerate(value))
+    each = tuple(parse_condition(inner, f"{path}[{i}]", depth + 1, entry) for i, inner in enumerate(value))
     assert key in GROUPS
     return AllOf(each) if key == "all" else AnyOf(each) if key == "any" else NoneOf(each)
-
-
-def _read(value: Mapping[str, Any], form: type[T], path: str) -> T:
-    try:
-        return read(value, form)
-    except InvalidConfiguration as error:
-        within = error.path
-        whole = path if not within else f"{path}{within}" if within[0] == "[" else f"{path}.{within}"
-        raise InvalidConfiguration(whole, error.found, error.allowed) from None
 
 
 def _require_finite(value: Any, path: str) -> None:
@@ -176,14 +171,14 @@ def _without_times(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**value, "since": text}
 
 
-def _leaf(form: Any, path: str) -> Condition:
+def _leaf(form: Any, path: str, entry: Collection[str] | None) -> Condition:
     match form:
         case WrittenEvent():
             return EventClause(
                 form.event,
                 measuring.measure(form, path),
-                measuring.window(form, path),
-                comparing.where(form.where, f"{path}.where"),
+                _window(form, path, entry),
+                event_where(form.where, f"{path}.where", entry),
             )
         case WrittenAbsent():
             where = comparing.where(form.where, f"{path}.where")
@@ -213,6 +208,29 @@ def _leaf(form: Any, path: str) -> Condition:
         case WrittenConsent():
             return comparing.value_clause("consent", f"{form.consent.purpose}@{form.consent.channel}", form, path)
     raise AssertionError(form)
+
+
+def event_where(written: Wherever | None, path: str, entry: Collection[str] | None = None) -> Where:
+    """Read what the properties of an event must be; in a journey, they may be compared with those of the entry."""
+    where = comparing.where(written, path, can_refer=entry is not None)
+    for name, comparison in where:
+        if comparison.same_as is None:
+            continue
+        place, (origin, _, other) = f"{path}.{name}.same_as", comparison.same_as.partition(".")
+        if origin != "entry" or other not in (entry or ()):
+            known = ", ".join(f"entry.{one}" for one in sorted(entry or ()))
+            raise InvalidConfiguration(place, comparison.same_as, known or "a property that `enter.keep` names")
+        if name.startswith(LINE) or name in MONEY:
+            allowed = "a property of the event itself that is no amount of money, and not of its lines"
+            raise InvalidConfiguration(place, comparison.same_as, allowed)
+    return where
+
+
+def _window(form: WrittenEvent, path: str, entry: Collection[str] | None) -> EventWindow:
+    window = measuring.window(form, path)
+    if window.kind == "entry" and entry is None:
+        raise InvalidConfiguration(f"{path}.since", "entry", "another window: only a journey has an entry")
+    return window
 
 
 def _sequence(form: WrittenSequence, path: str) -> SequenceClause:

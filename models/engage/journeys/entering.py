@@ -1,0 +1,156 @@
+"""Decide whether a user enters a journey."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from models.conditions.properties import value_of
+from models.conditions.writing import digest
+from models.configuration.journeys.definition import Entry, Journey
+from models.engage.journeys.splitting import is_held_out
+from models.events import Event
+from models.profile.runs import MAX_ENTERED, MAX_RUNS, Run, UserRuns
+
+Refusal: TypeAlias = Literal["no_key", "active", "entered_before", "too_many_runs"]
+"""Why a user does not enter: the event lacks the key; a run with this key is active; the user may not enter again, or
+not yet; or the user has too many runs."""
+
+MAX_KEY = 500
+"""Maximum length of a run's key, characters of JSON."""
+
+MAX_KEPT_TEXT = 500
+"""Maximum length of a text that a run keeps of its entry, characters; a longer one is not kept."""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Admission(NamedTuple):
+    """The answer to a trigger.
+
+    Attributes
+    ----------
+    runs
+        The journeys of the user.
+    run
+        The new run; ``None`` if the user does not enter.
+    refusal
+        Why not.
+    restarted
+        The active run that the new one replaces.
+    """
+
+    runs: UserRuns
+    run: Run | None = None
+    refusal: Refusal | None = None
+    restarted: Run | None = None
+
+
+def admit(
+    journey: Journey, version: str, runs: UserRuns, user: str, at: int, cause: str, event: Event | None
+) -> Admission:
+    """Let a user enter a journey, or say why not. The condition of the entry is the caller's to check.
+
+    Parameters
+    ----------
+    journey, version
+        The journey and its version.
+    runs
+        The journeys of the user.
+    user
+        Id of the user.
+    at
+        Time of the trigger, milliseconds.
+    cause
+        Id of the event, or name and due time of the timer.
+    event
+        The event of the trigger; ``None`` without one.
+    """
+    enter = journey.enter
+    key = _key(enter, event)
+    if key is None:
+        return Admission(runs, refusal="no_key")
+    active = next((run for run in runs.active if run.journey == journey.name and run.key == key), None)
+    if active is not None and not enter.restarts:
+        return Admission(runs, refusal="active")
+    number = entered_number(journey.name, key)
+    if not may_enter(enter, runs.entered.get(number), at, is_restart=active is not None):
+        return Admission(runs, refusal="entered_before")
+    others = tuple(run for run in runs.active if run is not active)
+    if len(others) >= MAX_RUNS:
+        return Admission(runs, refusal="too_many_runs")
+    run = Run(
+        id=run_id(user, journey.name, key, cause),
+        journey=journey.name,
+        version=version,
+        entered_at=at,
+        key=key,
+        entry={} if event is None else _kept(enter, event),
+        is_held_out=is_held_out(journey, user),
+    )
+    return Admission(UserRuns((*others, run), _remember(runs.entered, number, at)), run, restarted=active)
+
+
+def may_enter(enter: Entry, last: int | None, at: int, *, is_restart: bool) -> bool:
+    """Return whether a user who last entered at a time may enter again."""
+    if last is None or is_restart or enter.again in ("always", "once_left"):
+        return True
+    return enter.again == "after" and at >= last + enter.again_after
+
+
+def run_id(user: str, journey: str, key: str, cause: str) -> str:
+    """Return the id of a run, which is the same in every replay.
+
+    Examples
+    --------
+    >>> run_id("u1", "welcome", "", "m1")
+    '5e8a7a9a4ac5a2a4'
+    """
+    return blake2b(_encode((user, journey, key, cause)), digest_size=8).hexdigest()
+
+
+def entered_number(journey: str, key: str) -> int:
+    """Return the number under which the last entry into a journey with a key is remembered."""
+    return digest(_encode((journey, key)))
+
+
+def leave(runs: UserRuns, run: Run) -> UserRuns:
+    """Return the journeys of a user without a run that has ended."""
+    return replace(runs, active=tuple(one for one in runs.active if one.id != run.id))
+
+
+def put(runs: UserRuns, run: Run) -> UserRuns:
+    """Return the journeys of a user with the newest state of a run."""
+    return replace(runs, active=tuple(run if one.id == run.id else one for one in runs.active))
+
+
+def _key(enter: Entry, event: Event | None) -> str | None:
+    """Return the value of the key as JSON; empty without a key, and ``None`` if the event lacks it."""
+    if not enter.key:
+        return ""
+    value = None if event is None else value_of(event, enter.key)
+    if not isinstance(value, str | int | float | bool):
+        return None
+    written = _encode(value).decode()
+    return written if len(written) <= MAX_KEY else None
+
+
+def _kept(enter: Entry, event: Event) -> dict[str, Any]:
+    names = dict.fromkeys((*enter.keep, *((enter.key,) if enter.key else ())))
+    found = {name: value_of(event, name) for name in names}
+    return {name: value for name, value in found.items() if _fits(value)}
+
+
+def _fits(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= MAX_KEPT_TEXT)
+
+
+def _remember(entered: dict[int, int], number: int, at: int) -> dict[int, int]:
+    kept = {one: when for one, when in entered.items() if one != number}
+    kept[number] = at
+    while len(kept) > MAX_ENTERED:
+        del kept[next(iter(kept))]
+    return kept
