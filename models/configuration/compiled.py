@@ -13,6 +13,9 @@ import msgspec
 
 from models.conditions.clauses import SegmentRule, Where
 from models.conditions.matching import EventTest, event_test
+from models.configuration.categories import Category
+from models.configuration.journeys.definition import Journey, SendStep
+from models.configuration.journeys.versions import places_of
 from models.configuration.templates import Template
 from models.events import Channel, EventType
 from models.lifecycle.definition import Lifecycle
@@ -20,7 +23,6 @@ from models.units import DAY, HOUR
 from models.wire import withdrawals
 from models.wire.withdrawals import NamedWithdrawal, StatingTrait
 
-Category: TypeAlias = Literal["marketing", "transactional"]
 TriggerKind: TypeAlias = Literal[
     "churn_risk", "entered_segment", "entered_stage", "first_purchase", "cart_left", "event"
 ]
@@ -193,10 +195,10 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    events, consent, churn, rules, caps, quiet_hours, segments, lifecycle
+    events, consent, churn, rules, caps, quiet_hours, segments, lifecycle, journeys
         As in ``perennial.yaml``. Without a lifecycle, users have no stages.
     templates
-        Templates of all rules, by name.
+        Templates of all rules and journeys, by name.
     """
 
     timezone: str = "UTC"
@@ -209,6 +211,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     templates: dict[str, Template] = {}
     segments: tuple[SegmentRule, ...] = ()
     lifecycle: Lifecycle | None = None
+    journeys: tuple[Journey, ...] = ()
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
@@ -236,8 +239,26 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def by_name(self) -> dict[str, Rule]:
-        """Rules by their names."""
-        return {rule.name: rule for rule in reversed(self.rules)}
+        """Rules by their names, and the ``send`` steps of journeys as rules of the name ``journey/step``."""
+        sends = (
+            send_rule(journey, step)
+            for journey in self.journeys
+            for _, step in places_of(journey.steps)
+            if isinstance(step, SendStep)
+        )
+        return {rule.name: rule for rule in (*reversed(self.rules), *sends)}
+
+
+def send_rule(journey: Journey, step: SendStep) -> Rule:
+    """Return the rule by which the planner decides about a ``send`` step. A journey itself triggers it."""
+    return Rule(
+        name=f"{journey.name}/{step.id}",
+        category=journey.category,
+        when=Trigger(kind="event", name=journey.name),
+        channels=step.channels,
+        template=step.template,
+        expires_after=step.expires_after,
+    )
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -253,9 +274,9 @@ def encode(configuration: Configuration) -> bytes:
     'Europe/Berlin'
     """
     plain = msgspec.to_builtins(configuration)
-    for name in ("segments", "lifecycle"):
+    for name in ("segments", "lifecycle", "journeys"):
         if not plain[name]:
-            # A configuration without both has the same bytes as at level 1, so it does not become a new version.
+            # A configuration without them has the same bytes as at level 1, so it does not become a new version.
             del plain[name]
     return _encoder.encode(plain)
 

@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from models import durations
 from models.conditions.schema import MAX_NAME, OnApply, Wherever
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
+from models.configuration.journeys.written import JourneyForm
 from models.events import Channel, EventType
 from models.lifecycle.defaults import DefaultName
 
@@ -252,7 +253,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle
+    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle, journeys
         See the class of each section.
     """
 
@@ -265,6 +266,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     consent: ConsentDefinition = ConsentDefinition()
     segments: list[SegmentDefinition] = []
     lifecycle: LifecycleDefinition | None = None
+    journeys: list[JourneyForm] = []
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

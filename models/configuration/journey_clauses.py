@@ -1,20 +1,20 @@
-"""Refuse clauses in segments that only a journey could give a value.
+"""Refuse clauses in segments that read marks, which only journeys set.
 
-The language has a mark that a journey sets, and a window since the entry into a journey. Without journeys, a condition
-on them would silently hold for no one, or the fold could not use the whole configuration.
+A mark follows from the decisions of a journey, which are made after those about segments. So a segment that reads a
+mark would silently hold for no one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from models.conditions.clauses import AllOf, AnyOf, Condition, EventClause, Leaf, NoneOf, SegmentRule, ValueClause
+from models.conditions.clauses import AllOf, AnyOf, Condition, Leaf, NoneOf, SegmentRule, ValueClause
 from models.conditions.contradictions import places
 from models.errors import InvalidConfiguration
 
 
 def require_no_journey(segments: Sequence[SegmentRule], path: str = "segments") -> None:
-    """Check that segments read no mark, and no window since the entry into a journey.
+    """Check that segments read no mark.
 
     Raises
     ------
@@ -27,15 +27,13 @@ def require_no_journey(segments: Sequence[SegmentRule], path: str = "segments") 
     >>> require_no_journey(parse_segments([{"name": "a", "when": {"not": {"mark": "onboarded", "is": True}}}]))
     Traceback (most recent call last):
     ...
-    models.errors.InvalidConfiguration: segments[0].when.not.mark: found 'onboarded'; allowed: no mark: only a ...
+    models.errors.InvalidConfiguration: segments[0].when.not.mark: found 'onboarded'; allowed: no mark: only ...
     """
     for i, segment in enumerate(segments):
         for leaf, place in _placed(segment.when, f"{path}[{i}].when"):
             if isinstance(leaf, ValueClause) and leaf.subject == "mark":
-                allowed = "no mark: only a journey sets marks, and this release has no journeys; use a trait instead"
+                allowed = "no mark: only conditions in journeys read marks; use a trait instead"
                 raise InvalidConfiguration(f"{place}.mark", leaf.name, allowed)
-            if isinstance(leaf, EventClause) and leaf.window.kind == "entry":
-                raise InvalidConfiguration(f"{place}.since", "entry", "another window: only a journey has an entry")
 
 
 def _placed(condition: Condition, path: str) -> Iterator[tuple[Leaf, str]]:

@@ -56,6 +56,34 @@ ValueClause: subject subject=trait subject=feature subject=score subject=lifecyc
 ValueComparison: among at_least more_than at_most less_than starts_with contains is_set same_as currency
 """
 
+_JOURNEYS = """
+Arm: name steps weight
+BranchStep: cases do do=branch id
+CallStep: at_most body do do=call exits_failed id save webhook
+Case: condition steps
+Configuration: journeys
+Entry: again again=after again=always again=never again=once_left again_after condition keep key on restarts
+Entry: takes_existing
+EventMatch: event where
+EventTrigger: match on on=event
+Exit: after name on when
+ExperimentStep: arms do do=experiment experiment id
+Goal: is_of_sent is_repeated on value within
+Journey: category category=marketing category=transactional enter exits goal holdout name purpose steps
+LocalTime: days minute zone
+RepeatStep: do do=repeat every id steps times until
+ScheduleTrigger: at on on=schedule segment
+SegmentTrigger: on on=segment segment
+SendStep: best_within channels channels=email channels=sms do do=send exits_capped exits_dropped expires_after id
+SendStep: retry_capped template
+SetStep: do do=set marks
+SignalTrigger: after crosses on on=signal signal signal=cart_left signal=churn_risk signal=first_purchase
+StageTrigger: on on=stage stage
+WaitForStep: at_most do do=wait_for id is_since_entry on otherwise then
+WaitStep: do do=wait duration id
+WaitUntilStep: at do do=wait_until id
+"""
+
 
 def _names(text: str) -> frozenset[str]:
     """Return the names of a table with lines such as ``Struct: field other field=value``."""
@@ -71,6 +99,11 @@ def _find_conditions(configuration: Configuration) -> Iterator[tuple[str, object
         yield f"segments[{i}]", segment.name
     if configuration.lifecycle is not None:
         yield "lifecycle", "stages"
+
+
+def _find_journeys(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, journey in enumerate(configuration.journeys):
+        yield f"journeys[{i}]", journey.name
 
 
 def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]]:
@@ -97,6 +130,7 @@ def _find_identity(configuration: Configuration) -> Iterator[tuple[str, object]]
 ADDITIONS: tuple[Addition, ...] = (
     Addition(2, frozenset(f"ChurnSettings.activity={kind}" for kind in _IDENTITY), _find_identity),
     Addition(2, _names(_CONDITIONS), _find_conditions),
+    Addition(2, _names(_JOURNEYS), _find_journeys),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),
 )

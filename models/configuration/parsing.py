@@ -33,6 +33,9 @@ from models.configuration.definition import (
     When,
 )
 from models.configuration.journey_clauses import require_no_journey
+from models.configuration.journeys.checking import check_journey, templates_of
+from models.configuration.journeys.parsing import parse_journeys
+from models.configuration.sending import require_template
 from models.configuration.templates import Template
 from models.durations import milliseconds
 from models.errors import InvalidConfiguration
@@ -53,10 +56,6 @@ MAX_OPEN_EXAMPLES = 60
 """Maximum number of a user's examples that wait for their labels, because each holds a whole row of features."""
 
 _KINDS: tuple[str, ...] = get_args(TriggerKind)
-_FALLBACK = (
-    "a text to send if the template of this transactional rule fails; it may name only "
-    f"{', '.join(liquid.FALLBACK_NAMES)}, such as: Subject: Your order / / Thank you, we have your order."
-)
 
 
 def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Configuration:
@@ -100,6 +99,12 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     for i, rule in enumerate(rules):
         if rule.when.kind == "entered_stage":
             stages.require_stage(rule.when.name, lifecycle, f"rules[{i}].when.entered_stage")
+    journeys = parse_journeys(mapping.get("journeys", []))
+    for i, journey in enumerate(journeys):
+        if journey.name in seen:
+            raise InvalidConfiguration(f"journeys[{i}].name", journey.name, "a name that no rule has")
+        check_journey(journey, f"journeys[{i}]", templates, lifecycle)
+    used = {rule.template for rule in rules} | {name for journey in journeys for name in templates_of(journey)}
     return Configuration(
         timezone=written.timezone,
         events=_events(written.events),
@@ -108,21 +113,16 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         rules=rules,
         caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
         quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
-        templates={rule.template: templates[rule.template] for rule in rules},
+        templates={name: templates[name] for name in sorted(used)},
         segments=segments,
         lifecycle=lifecycle,
+        journeys=journeys,
     )
 
 
 def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template]) -> Rule:
     template = written.template or written.name
-    if template not in templates:
-        known = ", ".join(sorted(templates)) or "none: there is no folder of that name with a text.liquid"
-        raise InvalidConfiguration(f"{path}.template", template, f"a template beside the file ({known})")
-    if "email" in written.channels and not templates[template].subject.strip():
-        raise InvalidConfiguration(f"templates.{template}.subject", "", "a subject, for a rule that sends e-mail")
-    if written.category == "transactional":
-        _require_fallback(template, templates[template], "email" in written.channels)
+    require_template(templates, template, f"{path}.template", written.channels, written.category)
     return Rule(
         name=written.name,
         category=written.category,
@@ -132,18 +132,6 @@ def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template])
         expires_after=milliseconds(written.expires_after),
         cooldown=milliseconds(written.cooldown) if written.cooldown else 0,
     )
-
-
-def _require_fallback(name: str, template: Template, is_by_email: bool) -> None:
-    path = f"templates.{name}.fallback"
-    if template.fallback is None or not template.fallback.strip():
-        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
-    subject, text, _ = liquid.fallback_parts(template.fallback)
-    if not text.strip():
-        raise InvalidConfiguration(path, template.fallback, _FALLBACK)
-    if is_by_email and not subject:
-        found = template.fallback.splitlines()[0]
-        raise InvalidConfiguration(path, found, "a first line `Subject: ...`, for a rule that sends e-mail")
 
 
 def _trigger(when: When, path: str) -> Trigger:

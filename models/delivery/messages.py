@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.events import Channel, Origin
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.delivery.address_hashes import AddressHashes
 from models.delivery.suppression import ANNOUNCED, LOST, REASONS, SCOPES, decode_entry, parse_key
 from models.delivery.suppression_rules import Suppression, SuppressionMark, stops

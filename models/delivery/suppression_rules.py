@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.delivery.suppression import ENDED_BY, STOPPING, Scope
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from models.conditions.properties import is_stated
-from models.configuration.compiled import Category, Rule
+from models.configuration.categories import Category
+from models.configuration.compiled import Rule
 from models.configuration.templates import (
     UNSUBSCRIBE_PLACEHOLDER,
     Template,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.addresses import country_of, e164, mailbox
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.events import Channel
 from models.profile.snapshot import Seen
 

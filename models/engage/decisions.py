@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.delivery.messages import Message
 from models.events import Channel
 from models.profile.signals import Signal

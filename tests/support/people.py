@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from models.configuration.compiled import Cap, Category, Configuration, QuietHours, Rule, Trigger
+from models.configuration.categories import Category
+from models.configuration.compiled import Cap, Configuration, QuietHours, Rule, Trigger
 from models.configuration.templates import Template
 from models.engage.decisions import Decision
 from models.engage.planner import Planner

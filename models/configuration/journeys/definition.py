@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from models.conditions.clauses import Condition, Scalar, Where
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.events import Channel
 
 Again: TypeAlias = Literal["never", "always", "once_left", "after"]

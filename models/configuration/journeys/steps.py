@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from models.conditions.parsing import parse_condition
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.configuration.journeys.definition import (
     Arm,
     BranchStep,

@@ -15,7 +15,7 @@ from msgspec import Meta
 from models import durations
 from models.conditions.clauses import Scalar
 from models.conditions.schema import Share, Wherever
-from models.configuration.compiled import Category
+from models.configuration.categories import Category
 from models.events import Channel
 
 MAX_STEPS = 200

@@ -6,20 +6,15 @@ entry in the log. All other clauses of a journey are those of the user, and are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
 
 from models.conditions.clauses import (
-    AllOf,
-    AnyOf,
-    Condition,
     EventClause,
     EventWindow,
     Leaf,
-    NoneOf,
     Scalar,
     ValueComparison,
     Where,
@@ -30,34 +25,11 @@ from models.conditions.periods import NEVER
 from models.conditions.properties import CUSTOM, event_key
 from models.conditions.truth import Truth
 from models.conditions.writing import canonical, digest
-from models.configuration.journeys.definition import BranchStep, Journey, RepeatStep
-from models.configuration.journeys.versions import places_of
+from models.configuration.journeys.checking import conditions_of, leaves_of
+from models.configuration.journeys.definition import Journey
 from models.engage.journeys.events import ENTRY
 from models.events import Event
 from models.profile.runs import Run
-
-
-def conditions_of(journey: Journey) -> Iterator[Condition]:
-    """Yield the conditions of a journey: those of the entry, the exits, the branches and the repetitions."""
-    if journey.enter.condition is not None:
-        yield journey.enter.condition
-    for one in journey.exits:
-        if one.when is not None:
-            yield one.when
-    for _, step in places_of(journey.steps):
-        if isinstance(step, BranchStep):
-            yield from (case.condition for case in step.cases if case.condition is not None)
-        elif isinstance(step, RepeatStep) and step.until is not None:
-            yield step.until
-
-
-def leaves_of(condition: Condition) -> Iterator[Leaf]:
-    """Yield the clauses of a condition."""
-    if isinstance(condition, AllOf | AnyOf | NoneOf):
-        for inner in condition.of:
-            yield from leaves_of(inner)
-    else:
-        yield condition
 
 
 def reads_entry(leaf: Leaf) -> bool:

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
-from models.conditions.clauses import AllOf, AnyOf, Condition, EventClause, NoneOf
+from models.conditions.clauses import AllOf, AnyOf, Condition, EventClause, NoneOf, SegmentClause
 from models.conditions.leaf import Person
 from models.conditions.periods import NEVER
 from models.conditions.truth import Truth, all_of, any_of, negated
+from models.configuration.journeys.checking import conditions_of, leaves_of
 from models.configuration.journeys.definition import EventTrigger, Journey, WaitForStep
 from models.configuration.journeys.versions import places_of, version_of
 from models.engage.journeys import entering
-from models.engage.journeys.clauses import RunClauses, leaves_of, reads_entry
+from models.engage.journeys.clauses import RunClauses, reads_entry
 from models.engage.journeys.events import matches
 from models.engage.journeys.leaving import conversion_of, exit_due, exit_of, is_since_entry
 from models.engage.journeys.machine import World, advance, meet
@@ -275,10 +276,15 @@ def entered_by(journeys: Iterable[CompiledJourney], event: Event) -> Iterable[Co
             yield one
 
 
-def user_clauses(journeys: Iterable[Journey], conditions: Callable[[Journey], Iterable[Condition]]) -> list[Condition]:
-    """Return the clauses of journeys that do not read the entry of a run, without repetitions."""
+def user_clauses(journeys: Iterable[Journey]) -> tuple[Condition, ...]:
+    """Return the clauses of journeys that the evaluation of the user's conditions has to watch, without repetitions.
+
+    These are all but the clauses that read the entry of a run, and memberships in segments.
+    """
     found: dict[Condition, None] = {}
     for journey in journeys:
-        for condition in conditions(journey):
-            found.update((leaf, None) for leaf in leaves_of(condition) if not reads_entry(leaf))
-    return list(found)
+        for condition in conditions_of(journey):
+            for leaf in leaves_of(condition):
+                if not reads_entry(leaf) and not isinstance(leaf, SegmentClause):
+                    found[leaf] = None
+    return tuple(found)

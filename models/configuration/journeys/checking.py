@@ -1,0 +1,65 @@
+"""Check a journey against the rest of the configuration: templates, segments and stages that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from models.conditions.clauses import AllOf, AnyOf, Condition, Leaf, NoneOf, ValueClause
+from models.configuration import stages
+from models.configuration.journeys.definition import BranchStep, Journey, RepeatStep, SendStep, StageTrigger
+from models.configuration.journeys.versions import places_of
+from models.configuration.sending import require_template
+from models.configuration.templates import Template
+from models.lifecycle.definition import Lifecycle
+
+
+def check_journey(journey: Journey, path: str, templates: Mapping[str, Template], lifecycle: Lifecycle | None) -> None:
+    """Check that everything exists that a journey names.
+
+    Raises
+    ------
+    InvalidConfiguration
+        A template is missing or does not fit its channel, or there is no such stage.
+    """
+    for _, step in places_of(journey.steps):
+        if isinstance(step, SendStep):
+            place = f"{path}: the step {step.id}: send"
+            require_template(templates, step.template, place, step.channels, journey.category)
+    on = journey.enter.on
+    if isinstance(on, StageTrigger):
+        stages.require_stage(on.stage, lifecycle, f"{path}.enter.on.stage")
+    for condition in conditions_of(journey):
+        for leaf in leaves_of(condition):
+            if isinstance(leaf, ValueClause) and leaf.subject == "lifecycle" and leaf.comparison is not None:
+                for name in leaf.comparison.among:
+                    stages.require_stage(name, lifecycle, f"{path}: lifecycle")
+
+
+def templates_of(journey: Journey) -> Iterator[str]:
+    """Yield the names of the templates that a journey uses."""
+    for _, step in places_of(journey.steps):
+        if isinstance(step, SendStep):
+            yield step.template
+
+
+def conditions_of(journey: Journey) -> Iterator[Condition]:
+    """Yield the conditions of a journey: those of the entry, the exits, the branches and the repetitions."""
+    if journey.enter.condition is not None:
+        yield journey.enter.condition
+    for one in journey.exits:
+        if one.when is not None:
+            yield one.when
+    for _, step in places_of(journey.steps):
+        if isinstance(step, BranchStep):
+            yield from (case.condition for case in step.cases if case.condition is not None)
+        elif isinstance(step, RepeatStep) and step.until is not None:
+            yield step.until
+
+
+def leaves_of(condition: Condition) -> Iterator[Leaf]:
+    """Yield the clauses of a condition."""
+    if isinstance(condition, AllOf | AnyOf | NoneOf):
+        for inner in condition.of:
+            yield from leaves_of(inner)
+    else:
+        yield condition
