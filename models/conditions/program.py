@@ -222,6 +222,10 @@ class ConditionProgram:
         """Show the amounts."""
         return f"ConditionProgram({len(self.segments)} segments, {len(self.leaves)} clauses)"
 
+    def index_of(self, segment: str) -> int:
+        """Return the index of a segment by its name; -1 if it is none of the segments by rule."""
+        return self._index.get(segment, -1)
+
     def reading(self, event: Event) -> tuple[LeafEvaluator, ...] | None:
         """Return the clauses that read an event; ``None`` if there are none."""
         found, custom = self.by_event.get(event_key(event)), self._custom

@@ -6,6 +6,7 @@ so a replay of the log needs no file. :mod:`models.configuration.parsing` makes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -198,7 +199,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     events, consent, churn, rules, caps, quiet_hours, segments, lifecycle, journeys
         As in ``perennial.yaml``. Without a lifecycle, users have no stages.
     templates
-        Templates of all rules and journeys, by name.
+        Templates of all rules, by name; if there are journeys, all templates, because runs may walk older versions.
     """
 
     timezone: str = "UTC"
@@ -240,13 +241,14 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def by_name(self) -> dict[str, Rule]:
         """Rules by their names, and the ``send`` steps of journeys as rules of the name ``journey/step``."""
-        sends = (
-            send_rule(journey, step)
-            for journey in self.journeys
-            for _, step in places_of(journey.steps)
-            if isinstance(step, SendStep)
-        )
-        return {rule.name: rule for rule in (*reversed(self.rules), *sends)}
+        return {**send_rules(self.journeys), **{rule.name: rule for rule in reversed(self.rules)}}
+
+
+def send_rules(journeys: Iterable[Journey]) -> dict[str, Rule]:
+    """Return the rules of all ``send`` steps of journeys, by their names."""
+    steps = ((journey, step) for journey in journeys for _, step in places_of(journey.steps))
+    sends = (send_rule(journey, step) for journey, step in steps if isinstance(step, SendStep))
+    return {rule.name: rule for rule in sends}
 
 
 def send_rule(journey: Journey, step: SendStep) -> Rule:

@@ -29,6 +29,8 @@ NAMES: tuple[str, ...] = (
     "items",
     "cart",
     "signal",
+    "entry",
+    "mark",
     "segment",
     "risk",
     "orders",

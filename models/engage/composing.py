@@ -60,6 +60,8 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
             "reasons": list(signal.reasons),
             "properties": signal.properties or {},
         },
+        "entry": signal.properties or {} if signal.kind == "journey_step" else {},
+        "mark": ledger.marks,
         "segment": ledger.segment or None,
         "risk": ledger.risk,
         "orders": facts.orders,

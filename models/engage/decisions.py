@@ -35,7 +35,7 @@ Reason = Literal[
 - ``already_waiting``: a message of the rule waits for quiet hours to end. Or too many messages wait for their
   templates (``planner.MAX_HELD``, ``proposal.MAX_WAITING_BYTES``).
 - ``template_error``: a deferred message waits for a configuration that can render it.
-- ``rule_gone``: the configuration in use has no such rule any more.
+- ``rule_gone``: the configuration in use has no such rule any more, or not its template.
 - ``public_key``: the event came with a browser key, so anyone could have sent it. It triggers no transactional message.
 """
 

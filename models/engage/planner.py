@@ -6,8 +6,8 @@ counts towards the caps as soon as it is decided, and two decisions cannot both 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -25,7 +25,7 @@ from models.profile.signals import Signal
 from models.units import MINUTE
 
 MAX_HELD = 100
-"""Maximum number of transactional messages of one rule that wait for their templates, per user."""
+"""Maximum number of messages of one transactional rule, or of one step of a journey, that wait, per user."""
 MAX_DETAIL = 300
 """Maximum length of a template's error that is kept, characters."""
 RENDER_RETRY_MS = 5 * MINUTE
@@ -44,11 +44,14 @@ class Planner:
         The configuration in use, and its version.
     paused
         The channels that a command has paused.
+    older
+        The ``send`` steps of older versions of journeys that runs still walk, as rules by their names.
     """
 
     configuration: Configuration
     version: int = 0
     paused: Collection[str] = ()
+    older: Mapping[str, Rule] = field(default_factory=dict)
 
     def plan(self, rule: Rule, signal: Signal, recipient: Recipient) -> Decision:
         """Decide about one rule that a signal triggered, and record the decision in the recipient's ledger.
@@ -71,10 +74,12 @@ class Planner:
         if any(message.id == proposal.id for message in ledger.sent):
             return proposal.drop("duplicate")
         waiting = [pending for pending in ledger.pending if pending.rule == rule.name]
-        if rule.category == "transactional":
+        if rule.category == "transactional" or proposal.is_of_journey:
+            if any(_cause_of(pending) == signal.cause for pending in waiting if proposal.is_of_journey):
+                return proposal.drop("duplicate")
             if any(pending.signal == proposal.encoded_signal for pending in waiting):
                 return proposal.drop("duplicate")
-            # Several transactional messages of a rule may wait, because each is about a different event.
+            # Several of them may wait, because each is about a different event or run.
             waiting = waiting[MAX_HELD - 1 :]
         if waiting:
             return proposal.drop("already_waiting")
@@ -96,7 +101,7 @@ class Planner:
         ledger = recipient.customer.ledger
         ledger.pending = [other for other in ledger.pending if other is not pending]
         signal = _decode_signal(pending.signal)
-        rule = self.configuration.by_name.get(pending.rule)
+        rule = self.configuration.by_name.get(pending.rule) or self.older.get(pending.rule)
         if rule is None:
             return self._proposal(_deleted(pending), signal, recipient).drop("rule_gone")
         proposal = self._proposal(rule, signal, recipient)
@@ -163,7 +168,9 @@ class Planner:
         rule, signal, recipient, zone = proposal.rule, proposal.signal, proposal.recipient, proposal.zone.name
         to = consent.address(recipient.customer.facts, channel)
         assert to is not None, "a channel without an address was chosen"
-        template = self.configuration.templates[rule.template]
+        template = self.configuration.templates.get(rule.template)
+        if template is None:  # an older version of a journey names a template that was removed
+            return proposal.drop("rule_gone", channel, f"there is no template {rule.template}")
         failure = ""
         try:
             values = context(rule, signal, recipient, zone)
@@ -179,6 +186,10 @@ class Planner:
                 until = min(recipient.now + RENDER_RETRY_MS, proposal.expires)
                 return proposal.defer(channel, until, "template_error", f"{failure}; {second}"[:MAX_DETAIL])
         return proposal.send(channel, to, content, expires, failure)
+
+
+def _cause_of(pending: Pending) -> str:
+    return _decode_signal(pending.signal).cause
 
 
 def again_from(rule: Rule, ledger: Ledger) -> int:

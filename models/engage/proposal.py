@@ -49,6 +49,8 @@ class Proposal:
         The trigger and the model that decided, for people.
     zone
         The time zones that the recipient may be in.
+    is_of_journey
+        Whether the message is the send of a journey's step. Several of one step may wait, one for each run.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Proposal:
         self.rule = rule
         self.signal = signal
         self.recipient = recipient
-        self.id = message_id(recipient.user, rule.name, signal.cause, signal.at)
+        # The send of a journey's step has a key, under which it is decided once, at whatever time.
+        self.is_of_journey = signal.kind == "journey_step"
+        self.id = message_id(recipient.user, rule.name, signal.cause, 0 if self.is_of_journey else signal.at)
         self.expires = signal.at + rule.expires_after
         self.why = explain(rule.name, signal, version)
         self.zone = zone_of(recipient.customer.facts.traits, configuration.timezone)
@@ -119,7 +123,8 @@ class Proposal:
             detail=f"the fallback: {failure}" if failure else "",
         )
         ledger.sent = caps.trimmed(self.configuration, [*ledger.sent, sent], now)
-        ledger.fired = {**ledger.fired, self.rule.name: now}
+        if not self.is_of_journey:
+            ledger.fired = {**ledger.fired, self.rule.name: now}
         decision = self._decision("sent", channel)
         return msgspec.structs.replace(decision, message=message, detail=failure, fallback=bool(failure))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.configuration.compiled import Configuration, Rule
+from models.configuration.journeys.definition import SignalTrigger
 from models.events import Event
 from models.profile.signals import Signal, SignalKind
 
@@ -26,13 +27,19 @@ def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
 
 
 def cart_timers(configuration: Configuration) -> tuple[tuple[str, int], ...]:
-    """Return ``(rule name, delay in milliseconds)`` of each timer to set when a cart changes."""
-    return tuple((rule.name, rule.when.delay) for rule in configuration.rules if rule.when.kind == "cart_left")
+    """Return ``(name, delay in milliseconds)`` of each timer to set when a cart changes, of rules and of journeys."""
+    carts = [(rule.name, rule.when.delay) for rule in configuration.rules if rule.when.kind == "cart_left"]
+    signals = ((one.name, one.enter.on) for one in configuration.journeys)
+    carts += [(name, on.after) for name, on in signals if isinstance(on, SignalTrigger) and on.signal == "cart_left"]
+    return tuple(carts)
 
 
 def churn_thresholds(configuration: Configuration) -> tuple[float, ...]:
-    """Return the churn probabilities whose crossing triggers a rule, ascending."""
-    return tuple(sorted({rule.when.threshold for rule in configuration.rules if rule.when.kind == "churn_risk"}))
+    """Return the churn probabilities whose crossing triggers a rule or a journey, ascending."""
+    found = {rule.when.threshold for rule in configuration.rules if rule.when.kind == "churn_risk"}
+    entries = (journey.enter.on for journey in configuration.journeys)
+    found |= {on.crosses for on in entries if isinstance(on, SignalTrigger) and on.signal == "churn_risk"}
+    return tuple(sorted(found))
 
 
 def event_names(configuration: Configuration) -> frozenset[str]:

@@ -60,3 +60,7 @@ def _happened(signal: Signal) -> str:
             return f"cart left with {len(signal.items)} {'item' if len(signal.items) == 1 else 'items'}"
         case "event":
             return f"event {signal.name!r} ({signal.cause})"
+        case "journey_step":
+            return f"step {signal.name!r} of run {signal.run}"
+        case "journey_entered" | "journey_refused" | "journey_converted" | "journey_ended":
+            return f"{signal.kind.replace('_', ' ')} ({signal.name}: {signal.origin})"

@@ -43,11 +43,17 @@ class AskedConditions(NamedTuple):
         The lifecycle; ``None`` without one.
     scale
         Lengths of the gaps between purchases; the default ones if no condition has gaps.
+    clauses
+        Further clauses, which journeys ask for.
+    has_journeys
+        Whether there are journeys.
     """
 
     segments: tuple[SegmentRule, ...] = ()
     lifecycle: Lifecycle | None = None
     scale: GapScale = DEFAULT_SCALE
+    clauses: tuple[Condition, ...] = ()
+    has_journeys: bool = False
 
     @property
     def moves(self) -> tuple[Condition, ...]:
@@ -55,9 +61,14 @@ class AskedConditions(NamedTuple):
         return () if self.lifecycle is None else StageMachine(self.lifecycle).conditions
 
     @property
+    def watched(self) -> tuple[Condition, ...]:
+        """The conditions that have no members: those of the moves, and the clauses of journeys."""
+        return (*self.moves, *self.clauses)
+
+    @property
     def event_clauses(self) -> frozenset[int]:
         """Numbers of the clauses that remember events."""
-        return event_clauses(self.segments, self.moves)
+        return event_clauses(self.segments, self.watched)
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -148,7 +159,7 @@ class ConditionsInUse:
         self.is_complete = not change.users
         self.waiting = change.users
         moves = () if self.machine is None else self.machine.conditions
-        self.program = ConditionProgram(asked.segments, self.covered_from, moves, asked.scale)
+        self.program = ConditionProgram(asked.segments, self.covered_from, asked.watched, asked.scale)
         self.program.pending = frozenset(pending) & self.program.leaves.keys()
         self.evaluator = Evaluator(self.program)
         names = [*self.program.by_value, *self.program.numbers]
@@ -240,7 +251,7 @@ def succession(before: ConditionsInUse | None, asked: AskedConditions, change: C
     """
     covered = {}
     known = {} if before is None else before.program.leaves
-    for key, leaf in ConditionProgram(asked.segments, watched=asked.moves).leaves.items():
+    for key, leaf in ConditionProgram(asked.segments, watched=asked.watched).leaves.items():
         if key in known:
             seen = known[key].covered_from
         elif leaf.events and change.users:

@@ -12,15 +12,16 @@ from typing import NamedTuple
 import msgspec
 
 from models.batch import Output
-from models.configuration.compiled import Configuration
 from models.engage import rules
 from models.engage.recipient import Recipient
 from models.fold.assessment import crosses, has_old_risk, has_old_segment
+from models.fold.clause_steps import instant_of
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.failures import Cause, StepFailed
+from models.fold.journey_decisions import JourneyDecisions
 from models.fold.known_failures import KnownFailures
-from models.fold.live_user import DECIDED, PENDING, WAITS, LiveUser
+from models.fold.live_user import DECIDED, PENDING, RUNS, WAITS, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Alignment, Piece, Step
 from models.fold.scores import PieceScores
@@ -29,6 +30,10 @@ from models.profile.ledger import NEVER, Ledger, Timer
 from models.profile.open_examples import pack_row
 from models.profile.signals import Signal
 from models.profile.snapshot import Seen
+from models.units import HOUR
+
+RETRY_MS = HOUR
+"""Time after which the runs of a user go on whose timer has failed, milliseconds."""
 
 
 class _View(NamedTuple):
@@ -87,6 +92,9 @@ class DecisionsPass:
         conditions = piece.versions.conditions
         by_rule = None if conditions is None else SegmentDecisions(piece, scores, conditions, self._names, self._timers)
         self._by_rule, self._features = by_rule, None if by_rule is None else by_rule.features
+        self._journeys: JourneyDecisions | None = None
+        if by_rule is not None and piece.versions.journeys:
+            self._journeys = JourneyDecisions(piece, by_rule, self._timers)
 
     def run(self) -> None:
         """Make all decisions, and bring the ledgers to the end of the piece.
@@ -192,7 +200,7 @@ class DecisionsPass:
             adopted = by_rule.adopt(step)
         if step.has_moved:
             effects.signals = self._signals(step)
-            if not (step.has_work or step.has_crossed or _are_awaited(effects.signals, self._versions.configuration)):
+            if not (step.has_work or step.has_crossed or self._are_awaited(effects.signals)):
                 self._write_signals(step, effects.signals)
                 return
         self._apply(user, step.row)
@@ -205,10 +213,12 @@ class DecisionsPass:
         if adopted or effects.signals:
             effects.signals = [*adopted, *_with_trust(step, effects.signals)]
             self._react(step, effects)
+        self._follow(step, instant_of(step), effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)
             if user.is_merged:
                 self._timers.set(user, WAITS, NEVER, step.number)
+                self._timers.set(user, RUNS, NEVER, step.number)
         self._emit(user, effects, step.number)
 
     def _signals(self, step: Step) -> list[Signal]:
@@ -260,6 +270,19 @@ class DecisionsPass:
         if effects.decisions:
             self._schedule_pending(user, step)
 
+    def _follow(self, step: Step, at: int, effects: StepEffects) -> None:
+        """Let the journeys of the user see the step."""
+        if self._journeys is not None and (step.is_awaited or effects.signals or RUNS in step.user.decided):
+            self._journeys.follow(step, at, self._recipient(step), effects)
+
+    def _are_awaited(self, signals: list[Signal]) -> bool:
+        """Return whether a rule or a journey waits for one of the signals."""
+        configuration = self._versions.configuration
+        for signal in signals:  # a generator would take longer than the loop
+            if rules.matching(configuration, signal):
+                return True
+        return self._journeys is not None and self._journeys.are_awaited(signals)
+
     def _recipient(self, step: Step) -> Recipient:
         user = step.user
         return Recipient(user.name, _View(user.view_at(step.number), user.ledger), step.now)
@@ -290,14 +313,21 @@ class DecisionsPass:
         user, effects = step.user, StepEffects()
         self._timers.set(user, timer.name, NEVER, step.number)
         if (error := self._failures.meet(cause)) is not None:
+            if timer.name == RUNS:  # the runs go on later, because every run ends
+                self._timers.set(user, RUNS, max(timer.due, step.now) + RETRY_MS, step.number)
             return self._outputs.rejected_release(cause, error, step.now)
         self._apply(user, step.row)
         if timer.name == PENDING:
             effects.decisions.extend(self._versions.planner().release(self._recipient(step)))
             self._schedule_pending(user, step)
-        elif self._by_rule is not None:
+        elif timer.name == RUNS and self._journeys is not None:
+            self._journeys.follow(step, timer.due, self._recipient(step), effects)
+        elif timer.name == WAITS and self._by_rule is not None:
             effects.signals = self._by_rule.wait(step, timer.due)
             self._react(step, effects)
+            self._follow(step, timer.due, effects)
+        if effects.has_moved_pending:
+            self._schedule_pending(user, step)
         records = encode_effects(user.key, effects)
         count_effects(effects, self._outputs.counts)
         self._outputs.count("timers_fired", timer.name)
@@ -316,14 +346,6 @@ def _with_trust(step: Step, signals: list[Signal]) -> list[Signal]:
     if step.event is None or step.event.trust != "public":
         return signals
     return [msgspec.structs.replace(one, public=True) for one in signals]
-
-
-def _are_awaited(signals: list[Signal], configuration: Configuration) -> bool:
-    """Return whether a rule waits for one of the signals."""
-    for signal in signals:  # a generator would take longer than the loop  # noqa: SIM110
-        if rules.matching(configuration, signal):
-            return True
-    return False
 
 
 def _number(step: Step) -> int:

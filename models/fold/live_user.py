@@ -22,7 +22,9 @@ PENDING = "pending"
 """Name of the timer at which a deferred message may be sent."""
 WAITS = "waits"
 """Name of the timer at which a membership in a segment has lasted for a duration."""
-DECIDED = frozenset({PENDING, WAITS})
+RUNS = "journeys"
+"""Name of the timer at which a run of the user goes on by itself. Every user with a run has it."""
+DECIDED = frozenset({PENDING, RUNS, WAITS})
 """Names of the timers that only decisions set. The first pass keeps them apart from those that follow from facts."""
 
 _number = itemgetter(0)

@@ -7,6 +7,7 @@ import msgspec
 from models.batch import Restored
 from models.errors import StateMismatch
 from models.fold.conditions_in_use import CONDITIONS_KEY
+from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.versions import Versions
 from models.levels import FIRST, LEVEL, SCHEMA_OF_LEVEL, require_known
 
@@ -103,7 +104,7 @@ def versions_in_use(state: Restored, memo: Memo) -> Versions:
     versions = Versions(paused=set(memo.paused))
     for name, number in memo.numbers.items():
         versions.use(name, number, b"" if name == LEVEL else state.records[content_key(name)])
-    versions.restore_conditions(state.records.get(CONDITIONS_KEY))
+    versions.restore_conditions(state.records.get(CONDITIONS_KEY), state.records.get(JOURNEYS_KEY))
     return versions
 
 

@@ -21,6 +21,7 @@ from models.fold.conditions_in_use import CONDITIONS_KEY, AskedConditions
 from models.fold.decisions_pass import DecisionsPass
 from models.fold.facts_pass import EndingControl, FactsPass, Limits
 from models.fold.failures import MAX_FAILURES, FoldBroken, ModelsFailed, StepFailed
+from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.known_failures import BEFORE_ALL, KnownFailures
 from models.fold.memo import content_key, encode_memo
 from models.fold.partition_state import PartitionState
@@ -229,6 +230,7 @@ class _Slice:
             state.store_users()
             state.members.move(piece.moves)
             state.stages.count(piece.stages)
+            state.runs.move(piece.runs)
         except Exception as error:
             for entry in facts.popped:
                 state.due.add(*entry)
@@ -292,7 +294,7 @@ class _Slice:
             self._state.use(LEVEL, level, b"")
 
     def _use(self, control: Use, record: Record) -> None:
-        content = bytes(control.content)
+        content, had_journeys = bytes(control.content), bool(self._state.versions.journeys)
         try:
             is_used = self._state.use(control.name, control.version, content)
         except Exception as error:  # noqa: BLE001 - a version that stops the fold could never be replaced
@@ -303,6 +305,8 @@ class _Slice:
         self._contents[content_key(control.name)] = content
         if control.name in (CONFIGURATION, POPULATION):
             self._store_conditions()
+        if had_journeys or self._state.versions.journeys:
+            self._contents[JOURNEYS_KEY] = self._state.versions.journeys.encode()
 
     def _split(self, control: ProfileSplit, record: Record) -> None:
         """End a link in one profile."""

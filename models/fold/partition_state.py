@@ -9,6 +9,7 @@ from models.events import Event
 from models.fold.buyer_counts import BuyerCounts
 from models.fold.conditions_in_use import ConditionsChange
 from models.fold.due_times import DueTimes, Entry
+from models.fold.journey_counts import RunCounts
 from models.fold.live_user import LiveUser, live_user
 from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
@@ -34,9 +35,9 @@ class PartitionState:
     ----------
     due
         Users by their next timer.
-    members, stages, buyers
-        The members of the segments by rule, the users in the stages of the lifecycle, and the buyers by the version of
-        their cut points.
+    members, stages, buyers, runs
+        The members of the segments by rule, the users in the stages of the lifecycle, the buyers by the version of their
+        cut points, and the runs of journeys.
     memo
         The partition's clock and counters.
     versions
@@ -64,6 +65,7 @@ class PartitionState:
         self.members = MemberCounts(committed)
         self.stages = StageCounts(committed)
         self.buyers = BuyerCounts(committed)
+        self.runs = RunCounts(committed)
         for key, packed in committed.records.items():
             if key[:1] == CONTROL:
                 continue
@@ -132,7 +134,7 @@ class PartitionState:
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
         changed = dict[bytes, bytes | None](self._changed)
-        for one in (self.members, self.stages, self.buyers):
+        for one in (self.members, self.stages, self.buyers, self.runs):
             changed.update(one.take_changes())
         self._changed.clear()
         return changed
@@ -212,7 +214,8 @@ class PartitionState:
         self._cutoffs = None
         before = self.versions.conditions
         users = len(self._keys()) if name in (CONFIGURATION, POPULATION) else 0
-        is_used = self.versions.use(name, version, content, ConditionsChange(self.memo.now, users))
+        change, walked = ConditionsChange(self.memo.now, users), tuple(self.runs.active_versions())
+        is_used = self.versions.use(name, version, content, change, walked)
         conditions = self.versions.conditions
         if conditions is not None and conditions is not before:
             kept = {segment.name for segment in conditions.asked.segments}

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.conditions.steps import ClauseStep
+from models.engage.journeys.walking import RunMove
 from models.events import Event
 from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, STATEMENT, Cause
@@ -85,6 +86,8 @@ class Step(msgspec.Struct, eq=False, gc=False):
         Whether the user had no stage of the lifecycle before the step.
     clauses
         The clauses that the step has changed, and the segments to decide; ``None`` for none.
+    is_awaited
+        Whether a journey may react to the event.
     rfm
         The scores of a buyer that the step issues (:mod:`models.fold.rfm`); ``None`` for none.
     """
@@ -105,6 +108,7 @@ class Step(msgspec.Struct, eq=False, gc=False):
     is_unstaged: bool = False
     clauses: ClauseStep | None = None
     rfm: RfmChange | None = None
+    is_awaited: bool = False
 
     @property
     def at(self) -> int:
@@ -116,7 +120,7 @@ class Step(msgspec.Struct, eq=False, gc=False):
         """Whether the step has something to decide that is known before the scores."""
         if self.agenda is not None or self.clauses is not None:
             return True
-        return self.adoption is not None or self.rfm is not None
+        return self.is_awaited or self.adoption is not None or self.rfm is not None
 
     @property
     def cause(self) -> str:
@@ -183,6 +187,8 @@ class Piece:
         Moves of users into segments by rule and out of them.
     stages
         Moves of users between stages of the lifecycle.
+    runs
+        What has happened to runs of journeys.
     completes_conditions
         Whether all users have come to the conditions in use by the end of the piece.
     has_success
@@ -203,6 +209,7 @@ class Piece:
         self.statements: list[Step] = []
         self.moves: list[SegmentMove] = []
         self.stages: list[StageCount] = []
+        self.runs: list[RunMove] = []
         self.completes_conditions = False
         self.has_success = False
 

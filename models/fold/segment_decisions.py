@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC
 
+from models.conditions.clauses import Condition, SegmentClause
 from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
 from models.conditions.periods import ALWAYS
 from models.conditions.program import ConditionProgram, NumberIndex, segment_key
 from models.conditions.recording import RecordedView, TruthRecord
 from models.conditions.steps import ClauseStep, Move, ValueChange
+from models.conditions.truth import Truth
 from models.conditions.user_state import UserConditions
-from models.conditions.writing import canonical
+from models.conditions.writing import canonical, digest
 from models.fold.clause_steps import ADOPT, CLAUSES, instant_of
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.decision_timers import DecisionTimers
@@ -155,6 +157,24 @@ class SegmentDecisions:
         for move in moves:
             self._count(user, move, is_silent=False)
         return [self._signal_of(step, move) for move in moves]
+
+    # --- truths for journeys ---------------------------------------------------------------------------------------
+
+    def view(self, step: Step, at: int) -> RecordedView:
+        """Return the truths after a step, at a time, for :meth:`truth`."""
+        return self._view(step, at, step.number, self._person(step, step.number))
+
+    def truth(self, view: RecordedView, clause: Condition) -> Truth:
+        """Return the truth of a single clause, which the conditions in use know."""
+        program = self._program
+        if not isinstance(clause, SegmentClause):
+            return view.leaf(program.leaves[digest(canonical(clause))])
+        index = program.index_of(clause.name)
+        if index < 0:
+            return view.learned(clause.name, clause.duration)
+        return view.segment(index, clause.duration)
+
+    # --- parts of decisions ----------------------------------------------------------------------------------------
 
     def _add_waits(self, user: LiveUser, found: ClauseStep, due: int, person: Person) -> None:
         if self._program.waits:

@@ -103,6 +103,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
         for signal in _signals_of(piece, step, event, news, orders_before):
             _tell(step, signal)
+    if piece.versions.journeys.reads(event):
+        step.is_awaited = True
     if step.has_work:
         piece.finish(step)
 

@@ -80,10 +80,11 @@ class DecisionValues:
                 if name in SCORES:
                     return issued_score(self._ledger, name)
                 return self._ledger.risk if name in churn_names(self._configuration) else None
+            case "mark":
+                return self._ledger.marks.get(name)
             case "feature":
                 held = self._ledger.features
                 return None if held is None else held.get(name)
-        return None
 
     def learned_since(self, segment: str) -> int | None:
         """Return the time since which the user is in a segment that a model has learned; ``None`` if not in it."""

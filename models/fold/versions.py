@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import TypeVar
@@ -11,6 +12,7 @@ from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
 from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, restored, succession
+from models.fold.journeys_in_use import JourneysInUse, restored_journeys
 from models.learning import population
 from models.learning.churn_scorer import ChurnScorer
 from models.learning.population import Population
@@ -49,6 +51,8 @@ class Versions:
         The delays, probabilities and names that the configuration's rules wait for.
     conditions
         The conditions of the segments by rule; ``None`` if there was never one.
+    journeys
+        The journeys of the configuration, and older versions that runs still walk.
     watched
         Conditions that are folded instead of those of the configurations; ``None`` for those.
     paused
@@ -70,12 +74,13 @@ class Versions:
     risk_thresholds: tuple[float, ...] = ()
     event_names: frozenset[str] = frozenset()
     conditions: ConditionsInUse | None = None
+    journeys: JourneysInUse = field(default_factory=JourneysInUse)
     watched: AskedConditions | None = None
     paused: set[str] = field(default_factory=set)
 
     def planner(self) -> Planner:
         """Return a planner under the configuration in use."""
-        return Planner(self.configuration, self.configuration_number, self.paused)
+        return Planner(self.configuration, self.configuration_number, self.paused, self.journeys.older_sends)
 
     def number(self, name: str) -> int:
         """Return the version of ``name`` in use; 0 for none."""
@@ -86,7 +91,14 @@ class Versions:
         """The format level in use."""
         return self.numbers.get(LEVEL, FIRST)
 
-    def use(self, name: str, version: int, content: bytes, change: ConditionsChange | None = None) -> bool:
+    def use(
+        self,
+        name: str,
+        version: int,
+        content: bytes,
+        change: ConditionsChange | None = None,
+        walked: Iterable[str] = (),
+    ) -> bool:
         """Use a version from now on, unless the same or a newer one is in use.
 
         Parameters
@@ -100,6 +112,8 @@ class Versions:
             JSON, as the module of ``name`` writes it. A level has none.
         change
             The place of the record in the partition, on which new conditions depend.
+        walked
+            Versions of journeys that runs of the partition walk.
 
         Returns
         -------
@@ -120,8 +134,10 @@ class Versions:
             configuration = decode(content)
             zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             carts, risks = rules.cart_timers(configuration), rules.churn_thresholds(configuration)
-            names, conditions = rules.event_names(configuration), self._succession(configuration, change)
+            names, journeys = rules.event_names(configuration), self._journeys_after(configuration, walked)
+            conditions = self._succession(configuration, journeys, change)
             self.configuration, self.configuration_number, self.zone = configuration, version, zone
+            self.journeys = journeys
             self.cart_timers, self.risk_thresholds, self.event_names = carts, risks, names
             self.conditions = conditions
         elif name == CHURN:
@@ -132,22 +148,42 @@ class Versions:
             self.segments, self.segments_number = _tried(segments), version
         elif name == POPULATION:
             self.population, self.population_number = population.decode(content), version
-            self.conditions = self._succession(self.configuration, change)
+            self.conditions = self._succession(self.configuration, self.journeys, change)
         self.numbers[name] = version
         return True
 
-    def asked(self, configuration: Configuration) -> AskedConditions:
-        """Return what asks for conditions under a configuration and the population in use."""
+    def _journeys_after(self, configuration: Configuration, walked: Iterable[str]) -> JourneysInUse:
+        """Return the journeys under a configuration; a fold of watched segments has none."""
+        if self.watched is not None or not (configuration.journeys or self.journeys):
+            return self.journeys
+        return self.journeys.after(configuration.journeys, walked)
+
+    def asked(self, configuration: Configuration, journeys: JourneysInUse | None = None) -> AskedConditions:
+        """Return what asks for conditions under a configuration, its journeys, and the population in use.
+
+        Parameters
+        ----------
+        configuration
+            The configuration.
+        journeys
+            Its journeys with the older ones that runs walk; by default, those that would be in use after those in use.
+        """
+        if journeys is None:
+            journeys = self._journeys_after(configuration, ())
         segments, lifecycle = configuration.segments, configuration.lifecycle
         gaps = None if self.population is None else self.population.gaps
         moves = () if lifecycle is None else (move.when for move in lifecycle.moves)
-        if gaps is None or not any(map(has_gaps, (*(segment.when for segment in segments), *moves))):
-            return AskedConditions(segments, lifecycle)
-        return AskedConditions(segments, lifecycle, scale_of(gaps.median, gaps.p75, gaps.p90))
+        asked = AskedConditions(segments, lifecycle, clauses=journeys.clauses, has_journeys=bool(journeys))
+        conditions = (*(segment.when for segment in segments), *moves, *journeys.clauses)
+        if gaps is None or not any(map(has_gaps, conditions)):
+            return asked
+        return asked._replace(scale=scale_of(gaps.median, gaps.p75, gaps.p90))
 
-    def _succession(self, configuration: Configuration, change: ConditionsChange | None) -> ConditionsInUse | None:
+    def _succession(
+        self, configuration: Configuration, journeys: JourneysInUse, change: ConditionsChange | None
+    ) -> ConditionsInUse | None:
         """Return the conditions under a configuration; at the first level, users have no memberships and stages."""
-        before, asked = self.conditions, self.asked(configuration)
+        before, asked = self.conditions, self.asked(configuration, journeys)
         known = AskedConditions() if before is None else before.asked
         if asked == known or self.level == FIRST or self.watched is not None:
             return before
@@ -158,9 +194,10 @@ class Versions:
         self.watched, self.conditions = asked, succession(None, asked, ConditionsChange())
         self.schema = SCHEMA_OF_LEVEL[NEWEST]
 
-    def restore_conditions(self, content: bytes | None) -> None:
-        """Continue with conditions whose place was stored; ``None`` if there were none."""
-        self.conditions = None if content is None else restored(self.asked(self.configuration), content)
+    def restore_conditions(self, content: bytes | None, journeys: bytes | None) -> None:
+        """Continue with conditions whose place was stored, and with older journeys; ``None`` if there were none."""
+        self.journeys = restored_journeys(self.configuration.journeys, journeys)
+        self.conditions = None if content is None else restored(self.asked(self.configuration, self.journeys), content)
 
 
 def _tried(scorer: _Scorer) -> _Scorer | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from models.conditions.clauses import Scalar
 from models.conditions.user_state import Memberships
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.open_examples import OpenExamples
+from models.profile.runs import UserRuns
 
 NEVER = 2**63 - 1
 """The due time of a user without timers."""
@@ -165,6 +167,10 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         The scores of a buyer; ``None`` before any, and for users without purchases.
     features
         The features that conditions read, as of ``assessed_at``, by name; ``None`` if conditions read none.
+    runs
+        The journeys of the user; ``None`` if the user has never entered one.
+    marks
+        The marks that journeys have set, by name.
     """
 
     timers: list[Timer] = []
@@ -184,6 +190,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     stage: Stage | None = None
     rfm: IssuedRfm | None = None
     features: Lazily[dict[str, float] | None] = None
+    runs: Lazily[UserRuns | None] = None
+    marks: Lazily[dict[str, Scalar]] = {}
 
 
 defer(Ledger)

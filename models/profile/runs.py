@@ -60,6 +60,8 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
         Ids of the ``wait_for`` steps whose event has come since the entry.
     clauses
         What the run's own clauses remember, by the number of the clause.
+    is_public
+        Whether the entry came with a browser key. Then the run sends no transactional message.
     is_held_out
         Whether the run belongs to the control group, and so sends nothing.
     first_sent_at
@@ -84,6 +86,7 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     rounds: tuple[RepeatRound, ...] = ()
     seen: tuple[str, ...] = ()
     clauses: dict[int, bytes] = {}
+    is_public: bool = False
     is_held_out: bool = False
     first_sent_at: int = 0
     conversions: int = 0

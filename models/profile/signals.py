@@ -7,7 +7,18 @@ from typing import Any, Literal
 import msgspec
 
 SignalKind = Literal[
-    "segment_entered", "segment_left", "churn_risk", "first_purchase", "cart_left", "event", "lifecycle_moved"
+    "segment_entered",
+    "segment_left",
+    "churn_risk",
+    "first_purchase",
+    "cart_left",
+    "event",
+    "lifecycle_moved",
+    "journey_step",
+    "journey_entered",
+    "journey_refused",
+    "journey_converted",
+    "journey_ended",
 ]
 
 
@@ -25,6 +36,14 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         - ``cart_left``: ``name`` is the rule whose waiting time has passed, and ``items`` is the content of the cart.
         - ``event``: ``name`` is the name of a custom event or the type of another one, with its ``properties``.
         - ``lifecycle_moved``: ``name`` is the stage that the user has entered, and ``origin`` the one before.
+        - ``journey_step``: ``name`` is a ``send`` step as ``journey/step``, and ``properties`` are what its run has
+          kept of the entry. It is only a part of decisions.
+        - ``journey_entered``, ``journey_refused``, ``journey_converted``, ``journey_ended``: ``name`` is the journey,
+          ``origin`` the outcome or the reason, and ``value`` that of a conversion.
+    run
+        For journeys: id of the run.
+    held_out
+        For journeys: whether the run belongs to the control group.
     user, at
         The user, and the time of the cause in milliseconds: the time of the event, or the due time of the timer. A
         rule's ``expires_after`` counts from this time.
@@ -71,3 +90,5 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     clauses: tuple[str, ...] = ()
     covered_from: int = 0
     origin: str = ""
+    run: str = ""
+    held_out: bool = False

@@ -50,7 +50,15 @@ class Admission(NamedTuple):
 
 
 def admit(
-    journey: Journey, version: str, runs: UserRuns, user: str, at: int, cause: str, event: Event | None
+    journey: Journey,
+    version: str,
+    runs: UserRuns,
+    user: str,
+    at: int,
+    cause: str,
+    event: Event | None,
+    *,
+    is_public: bool = False,
 ) -> Admission:
     """Let a user enter a journey, or say why not. The condition of the entry is the caller's to check.
 
@@ -68,6 +76,8 @@ def admit(
         Id of the event, or name and due time of the timer.
     event
         The event of the trigger; ``None`` without one.
+    is_public
+        Whether the trigger came with a browser key.
     """
     enter = journey.enter
     key = _key(enter, event)
@@ -89,6 +99,7 @@ def admit(
         entered_at=at,
         key=key,
         entry={} if event is None else _kept(enter, event),
+        is_public=is_public,
         is_held_out=is_held_out(journey, user),
     )
     return Admission(UserRuns((*others, run), _remember(runs.entered, number, at)), run, restarted=active)

@@ -31,6 +31,10 @@ AskLeaf: TypeAlias = Callable[[Condition], Truth]
 """Return the truth of a clause that does not read the entry of a run."""
 
 
+VERSION_GONE = "version_gone"
+"""The outcome of a run that no configuration in use describes any more."""
+
+
 class RunMove(NamedTuple):
     """Something that has happened to a run, for reports.
 
@@ -155,7 +159,10 @@ class Walk:
             The event of the step; ``None`` for a timer, or if only truths have changed.
         """
         for run in self.runs.active:
-            compiled = self._journeys[run.version]
+            compiled = self._journeys.get(run.version)
+            if compiled is None:
+                self._lose(run)
+                continue
             seen = run if event is None else compiled.clauses.observe(run, event, self._at, self._person)
             if event is not None:
                 seen = self._convert(compiled, seen, event)
@@ -167,7 +174,9 @@ class Walk:
                 seen = self._meet(compiled, seen, event)
             self._advance(compiled, seen)
 
-    def enter(self, compiled: CompiledJourney, cause: str, event: Event | None = None) -> None:
+    def enter(
+        self, compiled: CompiledJourney, cause: str, event: Event | None = None, *, is_public: bool = False
+    ) -> None:
         """Let the user enter a journey, if its entry permits it.
 
         Parameters
@@ -178,13 +187,16 @@ class Walk:
             Id of the event, or name and due time of the timer, that triggers the entry.
         event
             The event of the trigger; ``None`` without one.
+        is_public
+            Whether the trigger came with a browser key.
         """
         journey = compiled.journey
         condition = journey.enter.condition
         if condition is not None and self.truth(condition, None) is not True:
             return
         at = self._at if event is None else min(event.at, self._at)
-        found = entering.admit(journey, compiled.version, self.runs, self._person.name, at, cause, event)
+        user, version = self._person.name, compiled.version
+        found = entering.admit(journey, version, self.runs, user, at, cause, event, is_public=is_public)
         if found.run is None:
             self._tell("refused", compiled, outcome=found.refusal or "")
             return
@@ -215,7 +227,9 @@ class Walk:
         """Return the next instant after the step at which a run goes on by itself; ``NEVER`` if none does."""
         found = NEVER
         for run in self.runs.active:
-            compiled = self._journeys[run.version]
+            compiled = self._journeys.get(run.version)
+            if compiled is None:
+                return self._at + 1
             dues = [exit_due(compiled.journey, run), compiled.clauses.next_change(run, self._at, self._person)]
             found = min(found, run.until or NEVER, *dues)
         return found
@@ -241,6 +255,12 @@ class Walk:
             self._end(compiled, progress.run, progress.ended)
         else:
             self.runs = entering.put(self.runs, progress.run)
+
+    def _lose(self, run: Run) -> None:
+        """End a run whose version this partition does not have: its user came from another partition."""
+        self.runs = entering.leave(self.runs, run)
+        held_out = run.is_held_out
+        self.moves.append(RunMove("ended", run.journey, run.version, self._at, run.id, VERSION_GONE, held_out))
 
     def _end(self, compiled: CompiledJourney, run: Run, outcome: str) -> None:
         self.runs = entering.leave(self.runs, run)

@@ -17,7 +17,7 @@ TRAIT = {"trait": "plan", "is": "pro"}
 @pytest.mark.parametrize(
     ("when", "path", "found", "allowed"),
     [
-        (MARK, "segments[1].when.mark", "onboarded", "only a journey sets marks, and this release has no journeys"),
+        (MARK, "segments[1].when.mark", "onboarded", "only conditions in journeys read marks"),
         ({"any": [TRAIT, {"not": MARK}]}, "segments[1].when.any[1].not.mark", "onboarded", "use a trait instead"),
         ({"none": [TRAIT, ENTRY]}, "segments[1].when.none[1].since", "entry", "only a journey has an entry"),
     ],

@@ -1,0 +1,133 @@
+"""The runs of journeys, counted by partition: how many are under way in each version, and how the others have ended.
+
+A partition keeps one small record for each journey, which is written only when the journey changes. So the users need
+not be gone through to count them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from models.batch import Restored
+from models.engage.journeys.walking import RunMove
+
+KEY = b"\x00runs:"
+"""Beginning of the keys in ``profiles`` under which the counts of the journeys are stored; then the journey's name."""
+
+
+class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
+    """The runs of one journey in one partition.
+
+    Attributes
+    ----------
+    active
+        Number of runs under way, by version.
+    entered, held_out, converted, converted_held_out
+        Number of runs that have begun, and of those in the control group; and the same of conversions.
+    ended
+        Number of runs that have ended, by outcome.
+    refused
+        Number of triggers that began no run, by reason.
+    """
+
+    active: dict[str, int] = {}
+    entered: int = 0
+    held_out: int = 0
+    converted: int = 0
+    converted_held_out: int = 0
+    ended: dict[str, int] = {}
+    refused: dict[str, int] = {}
+
+    def move(self, one: RunMove) -> None:
+        """Count what has happened to a run."""
+        match one.kind:
+            case "entered":
+                self.entered += 1
+                self.held_out += one.is_held_out
+                self._change(one.version, 1)
+            case "ended":
+                self.ended = {**self.ended, one.outcome: self.ended.get(one.outcome, 0) + 1}
+                self._change(one.version, -1)
+            case "converted":
+                self.converted += 1
+                self.converted_held_out += one.is_held_out
+            case "refused":
+                self.refused = {**self.refused, one.outcome: self.refused.get(one.outcome, 0) + 1}
+
+    def _change(self, version: str, by: int) -> None:
+        number = self.active.get(version, 0) + by
+        others = {one: count for one, count in self.active.items() if one != version}
+        self.active = dict(sorted({**others, version: number}.items())) if number else others
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(JourneyCounts).decode
+
+
+class RunCounts:
+    """The runs of all journeys in one partition, with uncommitted changes.
+
+    Parameters
+    ----------
+    committed
+        The committed state; it is only read.
+    """
+
+    def __init__(self, committed: Restored) -> None:
+        found = {key: content for key, content in committed.records.items() if key.startswith(KEY)}
+        self._known = {key[len(KEY) :].decode(): _decode(content) for key, content in found.items()}
+        self._changed: dict[bytes, bytes | None] = {}
+
+    def __repr__(self) -> str:
+        """Show the number of journeys."""
+        return f"RunCounts({len(self._known)} journeys)"
+
+    def of(self, journey: str) -> JourneyCounts:
+        """Return the counts of a journey."""
+        return self._known.setdefault(journey, JourneyCounts())
+
+    def move(self, moves: Iterable[RunMove]) -> None:
+        """Count what has happened to runs."""
+        changed: dict[str, JourneyCounts] = {}
+        for one in moves:
+            counts = changed[one.journey] = self.of(one.journey)
+            counts.move(one)
+        self._changed.update((key_of(name), _encode(counts)) for name, counts in changed.items())
+
+    def active_versions(self) -> Iterator[str]:
+        """Yield the versions that runs walk."""
+        for counts in self._known.values():
+            yield from counts.active
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """Return the encoded counts that have changed since the last call."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+
+def read_counts(content: bytes | None) -> JourneyCounts:
+    """Decode the counts of a journey in one partition; ``None`` stands for none."""
+    return JourneyCounts() if content is None else _decode(content)
+
+
+def joined_counts(parts: Iterable[JourneyCounts]) -> JourneyCounts:
+    """Return the counts of a journey in several partitions together."""
+    whole = JourneyCounts()
+    for part in parts:
+        whole.entered += part.entered
+        whole.held_out += part.held_out
+        whole.converted += part.converted
+        whole.converted_held_out += part.converted_held_out
+        for name in ("active", "ended", "refused"):
+            sums: dict[str, int] = dict(getattr(whole, name))
+            for key, number in getattr(part, name).items():
+                sums[key] = sums.get(key, 0) + number
+            setattr(whole, name, dict(sorted(sums.items())))
+    return whole
+
+
+def key_of(journey: str) -> bytes:
+    """Return the key of the record of a journey's counts."""
+    return KEY + journey.encode()

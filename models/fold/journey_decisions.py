@@ -1,0 +1,221 @@
+"""The journeys in the third pass: after the rules of a step, the runs of its user go on, and new ones begin.
+
+The order within a step is exits, goals, waits, entries, planner. Everything that a run asks is answered as of the step:
+truths of clauses are those that the first pass has recorded, and values are those that the decision sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import tzinfo
+
+from models.conditions.clauses import Condition, Scalar
+from models.conditions.periods import NEVER
+from models.conditions.truth import Truth
+from models.configuration.compiled import send_rule
+from models.configuration.journeys.definition import CallStep, EventTrigger, SendStep, SetStep
+from models.engage.journeys.events import matches
+from models.engage.journeys.machine import SendResult
+from models.engage.journeys.walking import CompiledJourney, RunMove, Walk
+from models.engage.recipient import Recipient
+from models.fold.decision_timers import DecisionTimers
+from models.fold.effects import StepEffects
+from models.fold.live_user import RUNS
+from models.fold.piece import Piece, Step
+from models.fold.segment_decisions import SegmentDecisions
+from models.fold.user_values import time_zone
+from models.profile.ledger import Ledger
+from models.profile.runs import Run, UserRuns
+from models.profile.signals import Signal, SignalKind
+
+MAX_MARKS = 100
+"""Maximum number of marks of a user; the oldest is forgotten first."""
+
+_SIGNALS: dict[str, SignalKind] = {
+    "entered": "journey_entered",
+    "refused": "journey_refused",
+    "converted": "journey_converted",
+    "ended": "journey_ended",
+}
+
+
+class JourneyDecisions:
+    """The decisions of one piece about journeys.
+
+    Parameters
+    ----------
+    piece
+        The piece.
+    conditions
+        The decisions about segments, which answer the conditions of journeys.
+    timers
+        The timers that decisions set.
+    """
+
+    def __init__(self, piece: Piece, conditions: SegmentDecisions, timers: DecisionTimers) -> None:
+        self._piece = piece
+        self._journeys = piece.versions.journeys
+        self._conditions = conditions
+        self._timers = timers
+
+    def __repr__(self) -> str:
+        """Show the journeys."""
+        return f"JourneyDecisions({self._journeys!r})"
+
+    def are_awaited(self, signals: list[Signal]) -> bool:
+        """Return whether a signal may let a user enter a journey."""
+        return any(self._journeys.entered_by_signal(signal) for signal in signals)
+
+    def follow(self, step: Step, at: int, recipient: Recipient, effects: StepEffects) -> None:
+        """Let the runs of a user see a step, and let new ones begin.
+
+        Parameters
+        ----------
+        step
+            The step: an event, or a timer.
+        at
+            Its time, milliseconds: the clock for an event, the due time for a timer.
+        recipient
+            The user as a decision sees the user.
+        effects
+            The effects of the step; decisions and signals are added.
+        """
+        user = step.user
+        entries = list(self._entries(step, effects.signals))
+        if RUNS not in user.decided and step.user.ledger.runs is None and not entries:
+            return
+        walk = self._walk(step, at, recipient, effects)
+        before = walk.runs
+        if before.active:
+            walk.go_on(step.event)
+        for compiled, cause, is_public in entries:
+            walk.enter(compiled, cause, step.event, is_public=is_public)
+        if walk.runs != before:
+            user.ledger.runs = walk.runs
+            user.has_changed = True
+        self._timers.set(user, RUNS, walk.next_due() if walk.runs.active else NEVER, step.number)
+        self._tell(step, walk.moves, effects)
+
+    def _walk(self, step: Step, at: int, recipient: Recipient, effects: StepEffects) -> Walk:
+        view = self._conditions.view(step, at)
+        zone = time_zone(recipient.customer.facts.traits, self._piece.versions.configuration)
+        view.person.zone = zone
+
+        def ask(clause: Condition) -> Truth:
+            return self._conditions.truth(view, clause)
+
+        def world(compiled: CompiledJourney, walk: Walk) -> _FoldWorld:
+            return _FoldWorld(self._piece, compiled, walk, recipient, zone, at, effects)
+
+        runs = step.user.ledger.runs or UserRuns()
+        return Walk(self._journeys.by_version, runs, at, view.person, ask, world)
+
+    def _entries(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, str, bool]]:
+        """Yield the journeys that the step lets its user enter, with the cause."""
+        if step.event is not None and step.is_awaited and not step.user.is_merged:
+            is_public = step.event.trust == "public"
+            for one in self._journeys.entered_by_event(step.event):
+                on = one.journey.enter.on
+                if isinstance(on, EventTrigger) and matches(on.match, step.event, {}):
+                    yield one, step.event.id, is_public
+        for signal in signals:
+            for one in self._journeys.entered_by_signal(signal):
+                yield one, signal.cause if step.event is not None else f"{signal.cause}:{signal.at}", signal.public
+
+    def _tell(self, step: Step, moves: list[RunMove], effects: StepEffects) -> None:
+        for move in moves:
+            self._piece.runs.append(move)
+            self._piece.outputs.count("journey_moves", move.journey, move.kind, move.outcome)
+            kind = _SIGNALS.get(move.kind)
+            if kind is not None:
+                value = move.value if isinstance(move.value, int | float) else 0
+                signal = Signal(
+                    kind=kind,
+                    user=step.user.name,
+                    at=move.at,
+                    cause=step.cause,
+                    name=move.journey,
+                    origin=move.outcome,
+                    run=move.run,
+                    held_out=move.is_held_out,
+                    value=float(value),
+                )
+                effects.signals.append(signal)
+
+
+class _FoldWorld:
+    """What a run asks and does, for one user at one step of the fold.
+
+    Parameters
+    ----------
+    piece, compiled, walk
+        The piece, the journey, and the walk.
+    recipient
+        The user as a decision sees the user.
+    zone
+        Time zone of the user.
+    at
+        Time of the step, milliseconds.
+    effects
+        The effects of the step.
+    """
+
+    def __init__(
+        self,
+        piece: Piece,
+        compiled: CompiledJourney,
+        walk: Walk,
+        recipient: Recipient,
+        zone: tzinfo,
+        at: int,
+        effects: StepEffects,
+    ) -> None:
+        self._planner = piece.versions.planner()
+        self._compiled = compiled
+        self._walk = walk
+        self._recipient = recipient
+        self._at = at
+        self._effects = effects
+        self.zone = zone
+        self.user = recipient.user
+
+    def __repr__(self) -> str:
+        """Name the user."""
+        return f"_FoldWorld({self.user!r})"
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._recipient.customer.ledger
+
+    def truth(self, condition: Condition, run: Run) -> Truth:
+        """Return the truth of a condition for a run."""
+        return self._walk.truth(condition, run)
+
+    def send(self, run: Run, step: SendStep, key: str) -> SendResult:
+        """Let the planner decide about a message."""
+        rule = send_rule(self._compiled.journey, step)
+        signal = Signal(
+            kind="journey_step",
+            user=self.user,
+            at=self._at,
+            cause=key,
+            name=rule.name,
+            properties=run.entry or None,
+            public=run.is_public,
+            run=run.id,
+        )
+        decision = self._planner.plan(rule, signal, self._recipient)
+        self._effects.decisions.append(decision)
+        self._effects.has_moved_pending = True
+        return SendResult(decision.outcome, decision.reason)
+
+    def call(self, run: Run, step: CallStep, key: str) -> None:  # noqa: ARG002 - an interface has one form
+        """Refuse to call: no configuration with such a step can be applied yet."""
+        raise AssertionError(step)
+
+    def mark(self, step: SetStep) -> None:
+        """Set marks of the user."""
+        marks: dict[str, Scalar] = {**self._ledger.marks, **dict(step.marks)}
+        while len(marks) > MAX_MARKS:
+            del marks[next(iter(marks))]
+        self._ledger.marks = marks

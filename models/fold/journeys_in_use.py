@@ -1,0 +1,126 @@
+"""The journeys in use in a partition: those of the configuration, and older versions that runs still walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from models.conditions.clauses import Condition
+from models.conditions.properties import CUSTOM, event_key
+from models.configuration.compiled import send_rules
+from models.configuration.journeys.definition import (
+    EventTrigger,
+    Journey,
+    SegmentTrigger,
+    SignalTrigger,
+    StageTrigger,
+)
+from models.engage.journeys.walking import CompiledJourney, user_clauses
+from models.events import Event
+from models.profile.signals import Signal
+
+JOURNEYS_KEY = b"\x00journeys"
+"""Key in ``profiles`` under which the older versions are stored."""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder(tuple[Journey, ...]).decode
+
+
+class JourneysInUse:
+    """The journeys of one configuration in one partition.
+
+    Parameters
+    ----------
+    current
+        The journeys of the configuration.
+    older
+        Older versions that runs still walk.
+
+    Attributes
+    ----------
+    by_version
+        All of them, by their versions.
+    older
+        The older versions.
+    older_sends
+        The ``send`` steps of the older versions, as rules by their names.
+    clauses
+        The clauses that the evaluation of the user's conditions has to watch.
+    """
+
+    def __init__(self, current: Iterable[Journey] = (), older: Iterable[Journey] = ()) -> None:
+        self._current = tuple(map(CompiledJourney, current))
+        self.by_version = {one.version: one for one in (*map(CompiledJourney, older), *self._current)}
+        versions = {one.version for one in self._current}
+        self.older = tuple(one.journey for one in self.by_version.values() if one.version not in versions)
+        self.older_sends = send_rules(self.older)
+        self.clauses: tuple[Condition, ...] = user_clauses(one.journey for one in self.by_version.values())
+        self._by_event: dict[str, list[CompiledJourney]] = {}
+        self._by_signal: dict[tuple[str, str], list[CompiledJourney]] = {}
+        events = {name for one in self.by_version.values() for name in one.events}
+        for one in self._current:
+            match one.journey.enter.on:
+                case EventTrigger(match):
+                    events.add(match.event)
+                    self._by_event.setdefault(match.event, []).append(one)
+                case SegmentTrigger(segment):
+                    self._by_signal.setdefault(("segment_entered", segment), []).append(one)
+                case StageTrigger(stage):
+                    self._by_signal.setdefault(("lifecycle_moved", stage), []).append(one)
+                case SignalTrigger(signal):
+                    # A cart has a separate timer for each journey, so the name of the journey is that of the signal.
+                    name = one.journey.name if signal == "cart_left" else ""
+                    self._by_signal.setdefault((signal, name), []).append(one)
+        self._events = frozenset(events)
+
+    def __repr__(self) -> str:
+        """Show the amounts."""
+        return f"JourneysInUse({len(self._current)} journeys, {len(self.older)} older versions)"
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.by_version)
+
+    def reads(self, event: Event) -> bool:
+        """Return whether a journey may react to an event."""
+        events = self._events
+        return bool(events) and (event_key(event) in events or (event.type == CUSTOM and CUSTOM in events))
+
+    def entered_by_event(self, event: Event) -> list[CompiledJourney]:
+        """Return the journeys that events of this name let a user enter, in the order of the configuration."""
+        found = self._by_event.get(event_key(event), [])
+        return [*found, *self._by_event.get(CUSTOM, [])] if event.type == CUSTOM else found
+
+    def entered_by_signal(self, signal: Signal) -> list[CompiledJourney]:
+        """Return the journeys that a signal lets a user enter, in the order of the configuration."""
+        found = self._by_signal.get((signal.kind, "" if signal.kind == "churn_risk" else signal.name), [])
+        if signal.kind != "churn_risk":
+            return found
+        return [one for one in found if _crosses(one.journey, signal)]
+
+    def after(self, current: Iterable[Journey], active: Iterable[str]) -> JourneysInUse:
+        """Return the journeys under the next configuration.
+
+        Parameters
+        ----------
+        current
+            The journeys of that configuration.
+        active
+            Versions that runs of the partition walk.
+        """
+        return JourneysInUse(current, [self.by_version[one].journey for one in active if one in self.by_version])
+
+    def encode(self) -> bytes:
+        """Return what is stored besides the configuration."""
+        return _encode(self.older)
+
+
+def restored_journeys(current: Iterable[Journey], content: bytes | None) -> JourneysInUse:
+    """Return the journeys of a configuration, with the older versions that :meth:`JourneysInUse.encode` has encoded."""
+    return JourneysInUse(current, () if content is None else _decode(content))
+
+
+def _crosses(journey: Journey, signal: Signal) -> bool:
+    on = journey.enter.on
+    return isinstance(on, SignalTrigger) and signal.previous < on.crosses <= signal.value
