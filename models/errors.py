@@ -52,6 +52,7 @@ All public errors that the engine raises on purpose, with the package of each:
 
     - ``UnknownUser``, stream.lookup: check the user's id.
     - ``UnknownSegmentName``, stream.lookup: name one of the segments by rule.
+    - ``UnknownJourney``, stream.lookup: name one of the journeys.
 
   - ``StillRefused``, stream.dead_letters: leave the letter in its topic.
   - ``NobodyFolds``, stream.feed: start a worker.

@@ -158,7 +158,6 @@ class ConditionsInUse:
         self.covered_from = covered_from or {}
         self.is_complete = not change.users
         self.waiting = change.users
-        moves = () if self.machine is None else self.machine.conditions
         self.program = ConditionProgram(asked.segments, self.covered_from, asked.watched, asked.scale)
         self.program.pending = frozenset(pending) & self.program.leaves.keys()
         self.evaluator = Evaluator(self.program)

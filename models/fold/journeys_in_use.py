@@ -39,6 +39,8 @@ class JourneysInUse:
 
     Attributes
     ----------
+    current
+        The journeys of the configuration, compiled.
     by_version
         All of them, by their versions.
     older
@@ -50,16 +52,16 @@ class JourneysInUse:
     """
 
     def __init__(self, current: Iterable[Journey] = (), older: Iterable[Journey] = ()) -> None:
-        self._current = tuple(map(CompiledJourney, current))
-        self.by_version = {one.version: one for one in (*map(CompiledJourney, older), *self._current)}
-        versions = {one.version for one in self._current}
+        self.current = tuple(map(CompiledJourney, current))
+        self.by_version = {one.version: one for one in (*map(CompiledJourney, older), *self.current)}
+        versions = {one.version for one in self.current}
         self.older = tuple(one.journey for one in self.by_version.values() if one.version not in versions)
         self.older_sends = send_rules(self.older)
         self.clauses: tuple[Condition, ...] = user_clauses(one.journey for one in self.by_version.values())
         self._by_event: dict[str, list[CompiledJourney]] = {}
         self._by_signal: dict[tuple[str, str], list[CompiledJourney]] = {}
         events = {name for one in self.by_version.values() for name in one.events}
-        for one in self._current:
+        for one in self.current:
             match one.journey.enter.on:
                 case EventTrigger(match):
                     events.add(match.event)
@@ -76,7 +78,7 @@ class JourneysInUse:
 
     def __repr__(self) -> str:
         """Show the amounts."""
-        return f"JourneysInUse({len(self._current)} journeys, {len(self.older)} older versions)"
+        return f"JourneysInUse({len(self.current)} journeys, {len(self.older)} older versions)"
 
     def __bool__(self) -> bool:
         """Return whether there is any."""

@@ -36,8 +36,8 @@ class PartitionState:
     due
         Users by their next timer.
     members, stages, buyers, runs
-        The members of the segments by rule, the users in the stages of the lifecycle, the buyers by the version of their
-        cut points, and the runs of journeys.
+        The members of the segments by rule, the users in the stages of the lifecycle, the buyers by the version of
+        their cut points, and the runs of journeys.
     memo
         The partition's clock and counters.
     versions

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import AsyncGenerator, Iterable
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -16,10 +16,9 @@ from models.fold.stage_view import PartitionStages
 from models.fold.stages import StagesInUse
 from models.learning.population import Population
 from models.spelling import did_you_mean
-from stream.lookup.client import LookupFailed, ask, ask_each
-from stream.lookup.identity import Identity
+from stream.lookup.client import LookupFailed, ask
+from stream.lookup.partitions import PartitionLookups
 
-_Part = TypeVar("_Part", PartitionSizes, PartitionMembers, PartitionStages, PartitionBuyers)
 _read_sizes = msgspec.json.Decoder(list[PartitionSizes]).decode
 _read_stages = msgspec.json.Decoder(list[PartitionStages]).decode
 _read_buyers = msgspec.json.Decoder(list[PartitionBuyers]).decode
@@ -116,26 +115,8 @@ class BuyerCounters(NamedTuple):
         return self.buyers.older_than(self.version)
 
 
-class SegmentLookups:
-    """The questions about segments by rule to all workers of this machine.
-
-    Parameters
-    ----------
-    addresses
-        Address of each worker, as ``http://host:port``.
-    partitions
-        Number of partitions of ``events``.
-    own
-        Identity of the client's installation.
-    """
-
-    def __init__(self, addresses: Sequence[str], partitions: int, own: Identity | None) -> None:
-        self._addresses = tuple(addresses)
-        self._partitions = partitions
-        self._own = own
-
-    def __repr__(self) -> str:
-        return f"SegmentLookups({list(self._addresses)})"
+class SegmentLookups(PartitionLookups):
+    """The questions about segments by rule, the lifecycle and the scores of buyers to all workers of this machine."""
 
     async def sizes(self) -> SegmentSizes:
         """Ask for the sizes of all segments.
@@ -145,7 +126,7 @@ class SegmentLookups:
         LookupFailed
             A partition has no worker on this machine, or none that is ready.
         """
-        parts = (await self._ask("/v1/segments", _read_sizes)).values()
+        parts = (await self.ask_all("/v1/segments", _read_sizes)).values()
         newest = max((part for _, part in parts), key=lambda part: part.configuration)
         counted = {segment.name: [0, 0, 0] for segment in newest.segments}
         for _, part in parts:
@@ -163,12 +144,12 @@ class SegmentLookups:
 
     async def members(self, name: str) -> SegmentMembers:
         """Ask for the counted members of a segment; none for an unknown name. Errors are those of :meth:`sizes`."""
-        parts = await self._ask(f"/v1/segments/{quote(name, safe='')}", _read_members)
+        parts = await self.ask_all(f"/v1/segments/{quote(name, safe='')}", _read_members)
         return joined(part.members for _, part in parts.values())
 
     async def stages(self) -> StageCounters:
         """Ask for the users by stage of the lifecycle, and their moves by day. Errors are those of :meth:`sizes`."""
-        parts = [part for _, part in (await self._ask("/v1/lifecycle", _read_stages)).values()]
+        parts = [part for _, part in (await self.ask_all("/v1/lifecycle", _read_stages)).values()]
         total = StagesInUse()
         for part in parts:
             total.add(part.stages)
@@ -182,7 +163,7 @@ class SegmentLookups:
 
     async def buyers(self) -> BuyerCounters:
         """Ask for the buyers by the version of their cut points. Errors are those of :meth:`sizes`."""
-        parts = [part for _, part in (await self._ask("/v1/rfm", _read_buyers)).values()]
+        parts = [part for _, part in (await self.ask_all("/v1/rfm", _read_buyers)).values()]
         total, newest = ScoredBuyers(), max(parts, key=lambda part: part.version)
         for part in parts:
             total.add(part.buyers.by_version)
@@ -194,32 +175,16 @@ class SegmentLookups:
         Members who enter or leave meanwhile may be missing or included. Errors are those of :meth:`sizes`.
         """
         path = f"/v1/segments/{quote(name, safe='')}"
-        for partition, (address, _) in sorted((await self._ask(path, _read_members)).items()):
+        for partition, (address, _) in sorted((await self.ask_all(path, _read_members)).items()):
             after: str | None = ""
             while after is not None:
                 query = urlencode({"partition": partition, "after": after})
                 found = msgspec.json.decode(
-                    await ask([address], f"{path}/members?{query}", self._own), type=MemberSlice
+                    await ask([address], f"{path}/members?{query}", self.own), type=MemberSlice
                 )
                 for member in found.members:
                     yield member
                 after = found.after
-
-    async def _ask(self, path: str, read: Callable[[bytes], list[_Part]]) -> dict[int, tuple[str, _Part]]:
-        """Return the address and the answer for each partition."""
-        found: dict[int, tuple[str, _Part]] = {}
-        for address, body in await ask_each(self._addresses, path, self._own):
-            for part in read(body):
-                known = found.get(part.partition)
-                if known is None or known[1].now < part.now:  # the partition is about to have another owner
-                    found[part.partition] = address, part
-        missing = [str(partition) for partition in range(self._partitions) if partition not in found]
-        if missing:
-            raise LookupFailed(
-                f"no worker that runs here has partition {', '.join(missing)} of {self._partitions}, or it is being "
-                f"restored; without it, the sizes would be too small"
-            )
-        return found
 
 
 def _latest(times: Iterable[int | None]) -> int | None:
