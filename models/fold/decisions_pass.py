@@ -271,7 +271,7 @@ class DecisionsPass:
             self._schedule_pending(user, step)
 
     def _follow(self, step: Step, at: int, effects: StepEffects) -> None:
-        """Let the journeys of the user see the step."""
+        """Let the journeys of the user see the step, whose conditions are decided as of a time."""
         if self._journeys is not None and (step.is_awaited or effects.signals or RUNS in step.user.decided):
             self._journeys.follow(step, at, self._recipient(step), effects)
 

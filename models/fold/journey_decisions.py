@@ -74,7 +74,7 @@ class JourneyDecisions:
         step
             The step: an event, or a timer.
         at
-            Its time, milliseconds: the clock for an event, the due time for a timer.
+            Time as of which conditions are decided at the step, milliseconds.
         recipient
             The user as a decision sees the user.
         effects
@@ -98,6 +98,8 @@ class JourneyDecisions:
 
     def _walk(self, step: Step, at: int, recipient: Recipient, effects: StepEffects) -> Walk:
         view = self._conditions.view(step, at)
+        # After a jump of the clock, a timer of the user may be due before a run goes on that waits for a later time.
+        reached = at if step.timer is None else min(step.timer.due, at)
         zone = time_zone(recipient.customer.facts.traits, self._piece.versions.configuration)
         view.person.zone = zone
 
@@ -105,10 +107,10 @@ class JourneyDecisions:
             return self._conditions.truth(view, clause)
 
         def world(compiled: CompiledJourney, walk: Walk) -> _FoldWorld:
-            return _FoldWorld(self._piece, compiled, walk, recipient, zone, at, effects)
+            return _FoldWorld(self._piece, compiled, walk, recipient, zone, reached, effects)
 
         runs = step.user.ledger.runs or UserRuns()
-        return Walk(self._journeys.by_version, runs, at, view.person, ask, world)
+        return Walk(self._journeys.by_version, runs, reached, view.person, ask, world)
 
     def _entries(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, str, bool]]:
         """Yield the journeys that the step lets its user enter, with the cause."""

@@ -133,23 +133,9 @@ def header(data: bytes) -> tuple[int, int]:
 
 def dormant_body(customer: Customer) -> bytes:
     """Encode the compressed part of a dormant user: all fields except those that the daily assessment changes."""
-    facts, ledger = copy(customer.facts), customer.ledger
+    facts, unchanged = copy(customer.facts), copy(customer.ledger)
     facts.seen_ids = _NO_IDS
-    unchanged = Ledger(
-        segment=ledger.segment,
-        segment_version=ledger.segment_version,
-        risk_version=ledger.risk_version,
-        examples=ledger.examples,
-        sent=ledger.sent,
-        withheld=ledger.withheld,
-        pending=ledger.pending,
-        fired=ledger.fired,
-        memberships=ledger.memberships,
-        segment_since=ledger.segment_since,
-        stage=ledger.stage,
-        rfm=ledger.rfm,
-        features=ledger.features,
-    )
+    unchanged.timers, unchanged.assessed_at, unchanged.risk, unchanged.risk_at = [], 0, None, 0
     return _encode_active(facts, unchanged, customer.identity)
 
 

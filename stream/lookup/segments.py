@@ -179,9 +179,7 @@ class SegmentLookups(PartitionLookups):
             after: str | None = ""
             while after is not None:
                 query = urlencode({"partition": partition, "after": after})
-                found = msgspec.json.decode(
-                    await ask([address], f"{path}/members?{query}", self.own), type=MemberSlice
-                )
+                found = msgspec.json.decode(await ask([address], f"{path}/members?{query}", self.own), type=MemberSlice)
                 for member in found.members:
                     yield member
                 after = found.after

@@ -112,6 +112,54 @@ _SEGMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+_CLICKS = {"event": "click", "times": {"at_least": 3}, "within": "3h"}
+_LATE = {"after": "3d", "as": "late"}
+JOURNEYS: list[dict[str, Any]] = [
+    {
+        "name": "foo",
+        "enter": {"on": {"event": "Foo"}, "keep": ["x"], "again": "always", "meanwhile": "restart"},
+        "exit": [{"on": {"event": "purchase"}, "as": "bought"}, {"when": {"segment": "silent"}, "as": "silent"}, _LATE],
+        "goal": {"event": "purchase", "within": "2d", "count": "every"},
+        "holdout": "30%",
+        "steps": [
+            {"id": "a", "send": "seen"},
+            {"id": "wait", "wait_for": {"event": "click", "at_most": "5h"}, "then": [{"set": {"clicked": True}}]},
+            {
+                "id": "often",
+                "repeat": {"every": "4h", "times": 5, "until": {"event": "rating", "since": "entry"}},
+                "do": [{"id": "b", "send": "seen", "if_dropped": {"capped": "retry 7h"}}],
+            },
+        ],
+    },
+    {
+        "name": "viewed",
+        "category": "transactional",
+        "enter": {"on": {"segment": "viewer"}, "again": {"after": "6h"}},
+        "exit": [{"when": {"mark": "clicked", "is": True}, "as": "clicked"}, _LATE],
+        "steps": [
+            {"id": "pause", "wait": "1h"},
+            {
+                "id": "busy",
+                "branch": [
+                    {
+                        "if": {"event": "click", "times": {"at_least": 3}, "within": "3h"},
+                        "do": [{"id": "c", "send": "seen"}],
+                    },
+                    {"if": {"segment": "buyer", "for": "2h"}, "do": [{"id": "d", "send": "broken"}]},
+                    {"else": [{"id": "night", "wait_until": {"time": "02:30"}}, {"id": "e", "send": "seen"}]},
+                ],
+            },
+        ],
+    },
+    {
+        "name": "left",
+        "enter": {"on": {"signal": "cart_left", "after": "2h"}, "again": "once_left"},
+        "exit": [{"on": {"event": "purchase"}, "as": "bought"}, _LATE],
+        "steps": [{"id": "f", "wait": "30m"}, {"id": "g", "send": "seen"}],
+    },
+]
+
+
 def random_log(
     seed: int,
     *,
@@ -119,6 +167,7 @@ def random_log(
     with_segments: bool = False,
     with_lifecycle: bool = False,
     with_features: bool = False,
+    with_journeys: bool = False,
 ) -> list[PartitionRecord]:
     """Make the log of a seed.
 
@@ -134,9 +183,11 @@ def random_log(
         Whether configurations with segments have a lifecycle, too.
     with_features
         Whether they have segments that read features, too.
+    with_journeys
+        Whether configurations with segments have journeys, too.
     """
     log = _RandomLog(random.Random(seed), with_versions=with_versions, with_segments=with_segments)
-    log.has_lifecycle, log.has_features = with_lifecycle, with_features
+    log.has_lifecycle, log.has_features, log.has_journeys = with_lifecycle, with_features, with_journeys
     return log.records()
 
 
@@ -189,7 +240,7 @@ class _RandomLog:
     def __init__(self, chance: random.Random, *, with_versions: bool, with_segments: bool) -> None:
         self._chance = chance
         self._with_segments = with_segments
-        self.has_lifecycle = self.has_features = False
+        self.has_lifecycle = self.has_features = self.has_journeys = False
         self._with_versions = with_versions
         self._has_wall_clock = chance.random() < 0.5
         self._users = [*(f"u{number}" for number in range(chance.choice((2, 5, 12)))), "anonymous:a1"]
@@ -217,7 +268,8 @@ class _RandomLog:
             self._add(opening("feeder"))
         elif self._with_segments:
             self._add(opening("wall"))
-        self._add(_configuration(1, frozenset(), self._segments(), has_lifecycle=self.has_lifecycle))
+        journeys = self._journeys()
+        self._add(_configuration(1, frozenset(), self._segments(), journeys, has_lifecycle=self.has_lifecycle))
         for model in (segments_version, churn_version):
             if chance.random() < 0.8:
                 self._add(model(1))
@@ -292,8 +344,16 @@ class _RandomLog:
             return gaps_version(self._version, chance.choice((0.1, 0.3, 1.0)))
         if made < 0.85:
             without = frozenset(chance.sample(list(_TRIGGERS), 3))
-            return _configuration(self._version, without, self._segments(), has_lifecycle=self.has_lifecycle)
+            journeys = self._journeys()
+            return _configuration(self._version, without, self._segments(), journeys, has_lifecycle=self.has_lifecycle)
         return Instruction(name=chance.choice(("pause", "resume")), argument="email")
+
+    def _journeys(self) -> list[dict[str, Any]]:
+        """Return some journeys, each in one of several versions."""
+        if not self.has_journeys:
+            return []
+        found = self._chance.sample(JOURNEYS, self._chance.randrange(1, len(JOURNEYS) + 1))
+        return [{**one, "steps": one["steps"][self._chance.randrange(2) :]} for one in found]
 
     def _segments(self) -> list[str]:
         """Return the names of some segments, with those that they refer to."""
@@ -306,7 +366,12 @@ class _RandomLog:
 
 
 def _configuration(
-    version: int, without: frozenset[str], segments: Sequence[str] = (), *, has_lifecycle: bool = False
+    version: int,
+    without: frozenset[str],
+    segments: Sequence[str] = (),
+    journeys: Sequence[dict[str, Any]] = (),
+    *,
+    has_lifecycle: bool = False,
 ) -> Use:
     triggers = {**_TRIGGERS, **{name: ({"entered_segment": name}, "transactional") for name in segments[::2]}}
     if segments and has_lifecycle:
@@ -334,5 +399,7 @@ def _configuration(
         limits["segments"] = [*limits["segments"], *({"name": one, "when": when} for one, when in _STAGED.items())]
         moves = [*_MOVES, *(_FEATURED_MOVES if "loyal" in segments else ())]
         limits["lifecycle"] = {"defaults": "usage" if "varied" in segments else "purchases", "moves": moves}
+    if segments and journeys:
+        limits["journeys"] = list(journeys)
     content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
     return Use(name="configuration", version=version, content=msgspec.Raw(content))

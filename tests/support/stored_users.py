@@ -16,6 +16,7 @@ from models.conditions.user_state import ClauseState, Memberships
 from models.profile.codec import pack, unpack
 from models.profile.ledger import IssuedRfm, Stage
 from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
+from models.profile.runs import Run, UserRuns
 from models.profile.state import Customer
 from tests.support.event_logs import START
 from tests.support.paths import ROOT
@@ -46,6 +47,8 @@ def _fill(user: Customer) -> None:
         channel: msgspec.structs.replace(state, event=b"m1", event_type="identify", event_at=START + 7, confirmed=True)
         for channel, state in facts.consent.items()
     }
+    run = Run("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
+    ledger.runs, ledger.marks = UserRuns((run,), {17: START}), {"onboarded": True}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import pytest
 from models.batch import Batch, Restored
 from models.engage.planner import Planner
 from models.fold import step
+from models.fold.live_user import RUNS
 from models.fold.partition import PartitionFold
 from models.log import Tick, opening
 from models.profile import reducers
@@ -142,6 +143,25 @@ def test_a_log_with_conditions_on_features_gives_the_same_bytes_in_any_cut(seed:
     assert any(b'"name":"loyal"' in value for value in signals)
     if seed in (0, 1, 3):
         assert any(b'"cause":"timer:adopt"' in value for value in signals)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_journeys_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    log = random_log(700 + seed, with_versions=True, with_segments=True, with_journeys=True)
+
+    records, _, outputs = assert_equal_in_all_cuts(log)
+
+    users = [unpack(packed) for key, packed in records.items() if key[:1] != b"\x00"]
+    for user in users:
+        has_run = user.ledger.runs is not None and bool(user.ledger.runs.active)
+        assert has_run == any(timer.name == RUNS for timer in user.ledger.timers)
+    assert any(topic == "signals" and value and b"journey_ended" in value for topic, _, value in outputs)
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_journeys_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    assert_equal_in_all_cuts(random_log(750 + seed, with_versions=True, with_segments=True, with_journeys=True))
 
 
 @pytest.mark.usefixtures("failing")

@@ -38,8 +38,10 @@ DECAYED = slice(13, 18)
 
 CONSENT = 28
 """Place of the consent by channel among the facts of schema 4."""
-ADDED_TO_FACTS, ADDED_TO_LEDGER, ADDED_TO_CONSENT = [0, 0, None], [None, 0, None, None, None], [b"", "", 0, False]
-"""The fields of conditions, the lifecycle, buyers and proofs of consent, which are empty for a user of schema 4."""
+ADDED_TO_FACTS: list[object] = [0, 0, None]
+ADDED_TO_LEDGER: list[object] = [None, 0, None, None, None, None, {}]
+ADDED_TO_CONSENT: list[object] = [b"", "", 0, False]
+"""The fields of conditions, lifecycle, buyers, journeys and proofs of consent, which are empty for a user of schema 4."""
 
 
 def stored_state() -> Restored:
