@@ -223,7 +223,7 @@ class ConditionProgram:
         return f"ConditionProgram({len(self.segments)} segments, {len(self.leaves)} clauses)"
 
     def index_of(self, segment: str) -> int:
-        """Return the index of a segment by its name; -1 if it is none of the segments by rule."""
+        """Return the index of a segment by rule; -1 for another name."""
         return self._index.get(segment, -1)
 
     def reading(self, event: Event) -> tuple[LeafEvaluator, ...] | None:
@@ -310,9 +310,8 @@ class ConditionProgram:
 
     def _by_event(self) -> dict[str, tuple[LeafEvaluator, ...]]:
         found: dict[str, list[LeafEvaluator]] = {}
-        for leaf in self.leaves.values():
-            for name in leaf.events:
-                found.setdefault(name, []).append(leaf)
+        for name, leaf in ((name, leaf) for leaf in self.leaves.values() for name in leaf.events):
+            found.setdefault(name, []).append(leaf)
         return {name: tuple(leaves) for name, leaves in found.items()}
 
     def _by_leaf(self, conditions: Iterable[SegmentProgram | WatchedCondition]) -> dict[int, tuple[int, ...]]:

@@ -60,7 +60,7 @@ _JOURNEYS = """
 Arm: name steps weight
 BranchStep: cases do do=branch id
 CallStep: at_most body do do=call exits_failed id save webhook
-Case: condition steps
+BranchCase: condition steps
 Configuration: journeys
 Entry: again again=after again=always again=never again=once_left again_after condition keep key on restarts
 Entry: takes_existing

@@ -33,7 +33,7 @@ from models.configuration.definition import (
     When,
 )
 from models.configuration.journey_clauses import require_no_journey
-from models.configuration.journeys.checking import check_journey
+from models.configuration.journeys.checking import check_journeys
 from models.configuration.journeys.parsing import parse_journeys
 from models.configuration.sending import require_template
 from models.configuration.templates import Template
@@ -100,10 +100,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         if rule.when.kind == "entered_stage":
             stages.require_stage(rule.when.name, lifecycle, f"rules[{i}].when.entered_stage")
     journeys = parse_journeys(mapping.get("journeys", []))
-    for i, journey in enumerate(journeys):
-        if journey.name in seen:
-            raise InvalidConfiguration(f"journeys[{i}].name", journey.name, "a name that no rule has")
-        check_journey(journey, f"journeys[{i}]", templates, lifecycle)
+    check_journeys(journeys, seen, templates, lifecycle)
     # Runs may walk older versions of journeys, whose templates no step of the newest version names.
     used = set(templates) if journeys else {rule.template for rule in rules}
     return Configuration(

@@ -12,35 +12,25 @@ from typing import NamedTuple
 import msgspec
 
 from models.batch import Output
-from models.engage import rules
-from models.engage.recipient import Recipient
 from models.fold.assessment import crosses, has_old_risk, has_old_segment
 from models.fold.clause_steps import instant_of
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.failures import Cause, StepFailed
-from models.fold.journey_decisions import JourneyDecisions
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, PENDING, RUNS, WAITS, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Alignment, Piece, Step
+from models.fold.reactions import Reactions
 from models.fold.scores import PieceScores
 from models.fold.segment_decisions import SegmentDecisions
 from models.profile.ledger import NEVER, Ledger, Timer
 from models.profile.open_examples import pack_row
 from models.profile.signals import Signal
-from models.profile.snapshot import Seen
 from models.units import HOUR
 
 RETRY_MS = HOUR
 """Time after which the runs of a user go on whose timer has failed, milliseconds."""
-
-
-class _View(NamedTuple):
-    """A user as a decision sees the user."""
-
-    facts: Seen
-    ledger: Ledger
 
 
 class _Aligned(NamedTuple):
@@ -92,9 +82,7 @@ class DecisionsPass:
         conditions = piece.versions.conditions
         by_rule = None if conditions is None else SegmentDecisions(piece, scores, conditions, self._names, self._timers)
         self._by_rule, self._features = by_rule, None if by_rule is None else by_rule.features
-        self._journeys: JourneyDecisions | None = None
-        if by_rule is not None and piece.versions.journeys:
-            self._journeys = JourneyDecisions(piece, by_rule, self._timers)
+        self._reactions = Reactions(piece, by_rule, self._timers)
 
     def run(self) -> None:
         """Make all decisions, and bring the ledgers to the end of the piece.
@@ -200,7 +188,7 @@ class DecisionsPass:
             adopted = by_rule.adopt(step)
         if step.has_moved:
             effects.signals = self._signals(step)
-            if not (step.has_work or step.has_crossed or self._are_awaited(effects.signals)):
+            if not (step.has_work or step.has_crossed or self._reactions.are_awaited(effects.signals)):
                 self._write_signals(step, effects.signals)
                 return
         self._apply(user, step.row)
@@ -212,8 +200,8 @@ class DecisionsPass:
             task(effects, ledger, self._scores)
         if adopted or effects.signals:
             effects.signals = [*adopted, *_with_trust(step, effects.signals)]
-            self._react(step, effects)
-        self._follow(step, instant_of(step), effects)
+            self._reactions.react(step, effects)
+        self._reactions.follow(step, instant_of(step), effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)
             if user.is_merged:
@@ -257,36 +245,6 @@ class DecisionsPass:
         for signal in signals:
             self._outputs.count("signals", signal.kind)
 
-    def _react(self, step: Step, effects: StepEffects) -> None:
-        """Let the planner decide about each rule that a signal of this step triggers."""
-        user, configuration = step.user, self._versions.configuration
-        recipient: Recipient | None = None
-        for signal in effects.signals:
-            for rule in rules.matching(configuration, signal):
-                if signal.confirms and rule.category == "marketing":
-                    continue
-                recipient = recipient or self._recipient(step)
-                effects.decisions.append(self._versions.planner().plan(rule, signal, recipient))
-        if effects.decisions:
-            self._schedule_pending(user, step)
-
-    def _follow(self, step: Step, at: int, effects: StepEffects) -> None:
-        """Let the journeys of the user see the step, whose conditions are decided as of a time."""
-        if self._journeys is not None and (step.is_awaited or effects.signals or RUNS in step.user.decided):
-            self._journeys.follow(step, at, self._recipient(step), effects)
-
-    def _are_awaited(self, signals: list[Signal]) -> bool:
-        """Return whether a rule or a journey waits for one of the signals."""
-        configuration = self._versions.configuration
-        for signal in signals:  # a generator would take longer than the loop
-            if rules.matching(configuration, signal):
-                return True
-        return self._journeys is not None and self._journeys.are_awaited(signals)
-
-    def _recipient(self, step: Step) -> Recipient:
-        user = step.user
-        return Recipient(user.name, _View(user.view_at(step.number), user.ledger), step.now)
-
     def _emit(self, user: LiveUser, effects: StepEffects, number: int) -> None:
         self._outputs.add_decided(number, encode_effects(user.key, effects))
         count_effects(effects, self._outputs.counts)
@@ -318,14 +276,14 @@ class DecisionsPass:
             return self._outputs.rejected_release(cause, error, step.now)
         self._apply(user, step.row)
         if timer.name == PENDING:
-            effects.decisions.extend(self._versions.planner().release(self._recipient(step)))
+            effects.decisions.extend(self._versions.planner().release(self._reactions.recipient(step)))
             self._schedule_pending(user, step)
-        elif timer.name == RUNS and self._journeys is not None:
-            self._journeys.follow(step, timer.due, self._recipient(step), effects)
+        elif timer.name == RUNS:
+            self._reactions.wake(step, timer.due, effects)
         elif timer.name == WAITS and self._by_rule is not None:
             effects.signals = self._by_rule.wait(step, timer.due)
-            self._react(step, effects)
-            self._follow(step, timer.due, effects)
+            self._reactions.react(step, effects)
+            self._reactions.follow(step, timer.due, effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)
         records = encode_effects(user.key, effects)

@@ -1,21 +1,21 @@
 """The journeys in the third pass: after the rules of a step, the runs of its user go on, and new ones begin.
 
-The order within a step is exits, goals, waits, entries, planner. Everything that a run asks is answered as of the step:
-truths of clauses are those that the first pass has recorded, and values are those that the decision sees.
+The order within a step is goals, exits, waits, entries, planner. All questions of a run are answered as of the step.
+Truths of clauses are those that the first pass has recorded, and values are those that the decision sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import tzinfo
 
 from models.conditions.clauses import Condition, Scalar
 from models.conditions.periods import NEVER
 from models.conditions.truth import Truth
 from models.configuration.compiled import send_rule
 from models.configuration.journeys.definition import CallStep, EventTrigger, SendStep, SetStep
+from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.events import matches
-from models.engage.journeys.machine import SendResult
+from models.engage.journeys.machine import SendVerdict
 from models.engage.journeys.walking import CompiledJourney, RunMove, Walk
 from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
@@ -88,8 +88,8 @@ class JourneyDecisions:
         before = walk.runs
         if before.active:
             walk.go_on(step.event)
-        for compiled, cause, is_public in entries:
-            walk.enter(compiled, cause, step.event, is_public=is_public)
+        for compiled, by in entries:
+            walk.enter(compiled, by)
         if walk.runs != before:
             user.ledger.runs = walk.runs
             user.has_changed = True
@@ -100,29 +100,29 @@ class JourneyDecisions:
         view = self._conditions.view(step, at)
         # After a jump of the clock, a timer of the user may be due before a run goes on that waits for a later time.
         reached = at if step.timer is None else min(step.timer.due, at)
-        zone = time_zone(recipient.customer.facts.traits, self._piece.versions.configuration)
-        view.person.zone = zone
+        view.person.zone = time_zone(recipient.customer.facts.traits, self._piece.versions.configuration)
 
         def ask(clause: Condition) -> Truth:
             return self._conditions.truth(view, clause)
 
         def world(compiled: CompiledJourney, walk: Walk) -> _FoldWorld:
-            return _FoldWorld(self._piece, compiled, walk, recipient, zone, reached, effects)
+            return _FoldWorld(self._piece, compiled, walk, recipient, effects)
 
         runs = step.user.ledger.runs or UserRuns()
         return Walk(self._journeys.by_version, runs, reached, view.person, ask, world)
 
-    def _entries(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, str, bool]]:
-        """Yield the journeys that the step lets its user enter, with the cause."""
-        if step.event is not None and step.is_awaited and not step.user.is_merged:
-            is_public = step.event.trust == "public"
-            for one in self._journeys.entered_by_event(step.event):
+    def _entries(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, EntryCause]]:
+        """Yield the journeys that the step lets its user enter, with the trigger."""
+        event = step.event
+        if event is not None and step.is_awaited and not step.user.is_merged:
+            for one in self._journeys.entered_by_event(event):
                 on = one.journey.enter.on
-                if isinstance(on, EventTrigger) and matches(on.match, step.event, {}):
-                    yield one, step.event.id, is_public
+                if isinstance(on, EventTrigger) and matches(on.match, event, {}):
+                    yield one, EntryCause(event.id, step.at, event, event.trust == "public")
         for signal in signals:
             for one in self._journeys.entered_by_signal(signal):
-                yield one, signal.cause if step.event is not None else f"{signal.cause}:{signal.at}", signal.public
+                cause = signal.cause if event is not None else f"{signal.cause}:{signal.at}"
+                yield one, EntryCause(cause, min(signal.at, step.now), None, signal.public)
 
     def _tell(self, step: Step, moves: list[RunMove], effects: StepEffects) -> None:
         for move in moves:
@@ -146,7 +146,7 @@ class JourneyDecisions:
 
 
 class _FoldWorld:
-    """What a run asks and does, for one user at one step of the fold.
+    """The outside of a run, for one user at one step of the fold.
 
     Parameters
     ----------
@@ -154,10 +154,6 @@ class _FoldWorld:
         The piece, the journey, and the walk.
     recipient
         The user as a decision sees the user.
-    zone
-        Time zone of the user.
-    at
-        Time of the step, milliseconds.
     effects
         The effects of the step.
     """
@@ -168,17 +164,14 @@ class _FoldWorld:
         compiled: CompiledJourney,
         walk: Walk,
         recipient: Recipient,
-        zone: tzinfo,
-        at: int,
         effects: StepEffects,
     ) -> None:
         self._planner = piece.versions.planner()
         self._compiled = compiled
         self._walk = walk
         self._recipient = recipient
-        self._at = at
         self._effects = effects
-        self.zone = zone
+        self.zone = walk.zone
         self.user = recipient.user
 
     def __repr__(self) -> str:
@@ -193,13 +186,13 @@ class _FoldWorld:
         """Return the truth of a condition for a run."""
         return self._walk.truth(condition, run)
 
-    def send(self, run: Run, step: SendStep, key: str) -> SendResult:
+    def send(self, run: Run, step: SendStep, key: str) -> SendVerdict:
         """Let the planner decide about a message."""
         rule = send_rule(self._compiled.journey, step)
         signal = Signal(
             kind="journey_step",
             user=self.user,
-            at=self._at,
+            at=self._walk.at,
             cause=key,
             name=rule.name,
             properties=run.entry or None,
@@ -209,7 +202,7 @@ class _FoldWorld:
         decision = self._planner.plan(rule, signal, self._recipient)
         self._effects.decisions.append(decision)
         self._effects.has_moved_pending = True
-        return SendResult(decision.outcome, decision.reason)
+        return SendVerdict(decision.outcome, decision.reason)
 
     def call(self, run: Run, step: CallStep, key: str) -> None:  # noqa: ARG002 - an interface has one form
         """Refuse to call: no configuration with such a step can be applied yet."""

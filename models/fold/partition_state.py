@@ -36,8 +36,7 @@ class PartitionState:
     due
         Users by their next timer.
     members, stages, buyers, runs
-        The members of the segments by rule, the users in the stages of the lifecycle, the buyers by the version of
-        their cut points, and the runs of journeys.
+        Counts of members of segments by rule, of users by stage, of buyers by cut points, and of runs of journeys.
     memo
         The partition's clock and counters.
     versions
@@ -67,10 +66,7 @@ class PartitionState:
         self.buyers = BuyerCounts(committed)
         self.runs = RunCounts(committed)
         for key, packed in committed.records.items():
-            if key[:1] == CONTROL:
-                continue
-            due = codec.header(packed)[1]
-            if due != NEVER:
+            if key[:1] != CONTROL and (due := codec.header(packed)[1]) != NEVER:
                 self.due.add(due, key)
         self._add_adoptions()
 

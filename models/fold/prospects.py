@@ -18,6 +18,7 @@ from models.conditions.program import segment_key
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.conditions.writing import canonical
 from models.configuration.compiled import Configuration
+from models.engage.journeys.walking import user_clauses
 from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, dependents_of, succession
 from models.fold.user_values import DecisionValues, time_zone
 from models.fold.versions import Versions
@@ -63,8 +64,8 @@ class ConditionsPlan:
         self, wanted: Configuration, known: Configuration | None, pending: Collection[int] = frozenset()
     ) -> None:
         self.wanted = wanted
-        self.asked = AskedConditions(wanted.segments, wanted.lifecycle)
-        in_use = None if known is None else AskedConditions(known.segments, known.lifecycle)
+        self.asked = _asked_by(wanted)
+        in_use = None if known is None else _asked_by(known)
         self.pending = frozenset(pending) & self.asked.event_clauses
         self.clauses = self.asked.event_clauses - (frozenset() if in_use is None else in_use.event_clauses)
         self.clauses |= self.pending
@@ -273,7 +274,15 @@ def _settled(in_use: AskedConditions, pending: frozenset[int]) -> AskedCondition
     waiting = {program.segments[index].name for index in dependents_of(program, here)}
     has_waiting_moves = any(program.watched_by_leaf[key] for key in here)
     segments = tuple(rule for rule in in_use.segments if rule.name not in waiting)
-    return AskedConditions(segments, None if has_waiting_moves else in_use.lifecycle, in_use.scale)
+    clauses = tuple(clause for clause in in_use.clauses if digest(canonical(clause)) not in here)
+    lifecycle = None if has_waiting_moves else in_use.lifecycle
+    return in_use._replace(segments=segments, lifecycle=lifecycle, clauses=clauses)
+
+
+def _asked_by(configuration: Configuration) -> AskedConditions:
+    """Return the conditions that a configuration asks for."""
+    clauses = user_clauses(configuration.journeys)
+    return AskedConditions(configuration.segments, configuration.lifecycle, clauses=clauses)
 
 
 def _with_dependents(conditions: ConditionsInUse, names: Collection[str]) -> frozenset[str]:

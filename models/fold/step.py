@@ -59,19 +59,19 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     cutoffs
         Times before which an event is late or refused, or an order is no longer remembered.
     """
-    facts, ledger, versions, kind = user.facts, user.ledger, piece.versions, event.type
+    facts, versions, kind = user.facts, piece.versions, event.type
     orders_before, bought_at = facts.orders, user.numbers[PURCHASES] if kind == "purchase" else 0.0
     news = orders.ALL_NEW if kind != "purchase" else orders.news_of(facts, event, cutoffs.orders_before)
     step, assessed = Step(user, piece.number, piece.now, event, None, user.row), kind in _ASSESSED
-    conditions, consent = versions.conditions, None
-    if conditions is not None:
+    consent = None
+    if (conditions := versions.conditions) is not None:
         clause_steps.begin(piece, conditions, step)
         consent = facts.consent if conditions.reads_consent else None
     elif not facts.known_since:
         facts.known_since = _known_since(facts, event, piece.now)
     if assessed and not user.is_aligned:
         assessment.align(piece, user)
-    if ledger.examples.waiting and news.is_visit:
+    if user.ledger.examples.waiting and news.is_visit:
         assessment.mark_returned(user, event, versions)
     if kind not in UNSEEN or event.traits or event.origin != facts.origin:
         user.keep_view(step.number)
@@ -103,8 +103,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
         for signal in _signals_of(piece, step, event, news, orders_before):
             _tell(step, signal)
-    if piece.versions.journeys.reads(event):
-        step.is_awaited = True
+    step.is_awaited = versions.journeys.reads(event)
     if step.has_work:
         piece.finish(step)
 

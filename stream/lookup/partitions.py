@@ -18,7 +18,7 @@ class Part(Protocol):
 
     @property
     def now(self) -> int:
-        """Its clock, milliseconds."""
+        """Clock of the partition, milliseconds."""
 
 
 _Part = TypeVar("_Part", bound=Part)

@@ -19,6 +19,7 @@ import msgspec
 from models import durations
 from models.conditions import schema as conditions
 from models.configuration import definition
+from models.configuration.journeys.written_steps import STEP_FORMS
 from models.encoding import TEXT
 from models.errors import InvalidConfiguration
 from models.places import zones
@@ -332,6 +333,8 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``perennial.yaml``, for editors."""
     _, components = msgspec.json.schema_components(FORMS, ref_template="#/$defs/{name}")
     components |= conditions.json_schema()["$defs"]
+    steps, forms = msgspec.json.schema_components(list(STEP_FORMS.values()), ref_template="#/$defs/{name}")
+    components |= {**forms, "JourneyStep": {"anyOf": list(steps)}}
     own = components.pop(Sections.__name__)
     carried = components.pop(definition.Definition.__name__)
     return {

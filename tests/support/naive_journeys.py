@@ -72,7 +72,7 @@ class NaiveRun:
         self._steps = self._walk(self.journey.steps, ())
 
     def begin(self, now: int) -> None:
-        """Do the first steps."""
+        """Begin with the first steps."""
         self.now = now
         if not self._leave(None):
             self._wake(None)
@@ -88,7 +88,7 @@ class NaiveRun:
                 self._wake(None)
 
     def see(self, now: int, event: Event) -> None:
-        """See an event of the user."""
+        """Show an event of the user to the run."""
         if self.ended is not None:
             return
         self.now = now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from models.conditions.clauses import AllOf, AnyOf, Condition, Leaf, NoneOf, ValueClause
 from models.configuration import stages
@@ -22,14 +22,37 @@ from models.errors import InvalidConfiguration
 from models.lifecycle.definition import Lifecycle
 
 
-def check_journey(journey: Journey, path: str, templates: Mapping[str, Template], lifecycle: Lifecycle | None) -> None:
-    """Check that everything exists that a journey names.
+def check_journeys(
+    journeys: Sequence[Journey],
+    rules: Collection[str],
+    templates: Mapping[str, Template],
+    lifecycle: Lifecycle | None,
+) -> None:
+    """Check that everything exists that journeys name, and that no rule has their names.
+
+    Parameters
+    ----------
+    journeys
+        The journeys.
+    rules
+        Names of the rules.
+    templates
+        Templates by name.
+    lifecycle
+        The lifecycle; ``None`` without one.
 
     Raises
     ------
     InvalidConfiguration
-        A template is missing or does not fit its channel, or there is no such stage.
+        A template is missing or does not fit its channel, there is no such stage, or a name is taken.
     """
+    for i, journey in enumerate(journeys):
+        if journey.name in rules:
+            raise InvalidConfiguration(f"journeys[{i}].name", journey.name, "a name that no rule has")
+        _check_journey(journey, f"journeys[{i}]", templates, lifecycle)
+
+
+def _check_journey(journey: Journey, path: str, templates: Mapping[str, Template], lifecycle: Lifecycle | None) -> None:
     _refuse_unavailable(journey, path)
     for _, step in places_of(journey.steps):
         if isinstance(step, SendStep):

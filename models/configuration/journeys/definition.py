@@ -100,7 +100,7 @@ Trigger: TypeAlias = EventTrigger | SegmentTrigger | StageTrigger | SignalTrigge
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who enters a journey.
+    """The entry into a journey.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Exit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """When a run ends at once: exactly one of ``on``, ``when`` and ``after`` is given.
+    """A reason for which a run ends at once: exactly one of ``on``, ``when`` and ``after`` is given.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class Exit(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Goal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What counts as success.
+    """The goal of a journey.
 
     Attributes
     ----------
@@ -252,7 +252,7 @@ class WaitForStep(_Step, frozen=True, tag="wait_for"):
     otherwise: tuple[JourneyStep, ...] = ()
 
 
-class Case(msgspec.Struct, frozen=True, omit_defaults=True):
+class BranchCase(msgspec.Struct, frozen=True, omit_defaults=True):
     """A case of a branch: its condition (``None`` for ``else``), and its steps."""
 
     steps: tuple[JourneyStep, ...]
@@ -263,7 +263,7 @@ class BranchStep(_Step, frozen=True, tag="branch"):
     """Go the way of the first case whose condition holds; none may hold."""
 
     id: str
-    cases: tuple[Case, ...]
+    cases: tuple[BranchCase, ...]
 
 
 class Arm(msgspec.Struct, frozen=True, omit_defaults=True):

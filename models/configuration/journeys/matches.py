@@ -23,7 +23,7 @@ class WrittenMatch(Protocol):
 
     @property
     def where(self) -> Wherever | None:
-        """What its properties must be."""
+        """Comparisons of its properties."""
 
 
 def event_match(written: WrittenMatch, path: str, kept: Collection[str]) -> EventMatch:

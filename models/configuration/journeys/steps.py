@@ -9,9 +9,9 @@ from models.conditions.parsing import parse_condition
 from models.configuration.categories import Category
 from models.configuration.journeys.definition import (
     Arm,
+    BranchCase,
     BranchStep,
     CallStep,
-    Case,
     ExperimentStep,
     JourneyStep,
     RepeatStep,
@@ -22,9 +22,8 @@ from models.configuration.journeys.definition import (
     WaitUntilStep,
 )
 from models.configuration.journeys.matches import event_match, local_time
-from models.configuration.journeys.written import (
-    MAX_DEPTH,
-    MAX_STEPS,
+from models.configuration.journeys.written import MAX_DEPTH, MAX_STEPS
+from models.configuration.journeys.written_steps import (
     STEP_FORMS,
     WrittenBranch,
     WrittenCall,
@@ -153,8 +152,8 @@ class StepReader:
             otherwise=self.read(value.get("otherwise", []), f"{path}.otherwise", depth + 1),
         )
 
-    def _cases(self, written: WrittenBranch, value: list[Any], path: str, depth: int) -> tuple[Case, ...]:
-        found: list[Case] = []
+    def _cases(self, written: WrittenBranch, value: list[Any], path: str, depth: int) -> tuple[BranchCase, ...]:
+        found: list[BranchCase] = []
         for i, one in enumerate(written.branch):
             place, is_last = f"{path}[{i}]", i == len(written.branch) - 1
             if one.otherwise is not None:
@@ -162,12 +161,12 @@ class StepReader:
                     raise InvalidConfiguration(place, sorted(value[i]), "either `if` and `do`, or `else`")
                 if not is_last or not i:
                     raise InvalidConfiguration(f"{place}.else", "else", "`else` as the last of several cases")
-                found.append(Case(self.read(one.otherwise, f"{place}.else", depth + 1)))
+                found.append(BranchCase(self.read(one.otherwise, f"{place}.else", depth + 1)))
                 continue
             if one.condition is None or one.do is None:
                 raise InvalidConfiguration(place, sorted(value[i]), "either `if` and `do`, or `else`")
             condition = parse_condition(one.condition, f"{place}.if", entry=self._kept)
-            found.append(Case(self.read(one.do, f"{place}.do", depth + 1), condition))
+            found.append(BranchCase(self.read(one.do, f"{place}.do", depth + 1), condition))
         return tuple(found)
 
     def _experiment(

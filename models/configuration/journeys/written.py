@@ -1,8 +1,6 @@
 """The written form of a journey, as YAML has it. The JSON Schema of the file is made from these structs.
 
-A step is known by the key that says what it does: ``send``, ``wait``, ``wait_until``, ``wait_for``, ``branch``,
-``experiment``, ``repeat``, ``set`` or ``call``. Steps within steps are read one by one by
-:mod:`models.configuration.journeys.parsing`.
+:mod:`models.configuration.journeys.written_steps` has the steps.
 """
 
 from __future__ import annotations
@@ -13,10 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from models import durations
-from models.conditions.clauses import Scalar
 from models.conditions.schema import Share, Wherever
 from models.configuration.categories import Category
-from models.events import Channel
 
 MAX_STEPS = 200
 """Maximum number of steps of a journey, with those within other steps."""
@@ -36,22 +32,22 @@ WrittenCondition = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/
 WrittenSteps = Annotated[list[dict[str, Any]], Meta(extra_json_schema={"items": {"$ref": "#/$defs/JourneyStep"}})]
 
 
-class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of a journey in a file; an unknown field is an error."""
 
 
 # --- entry, exit, goal -----------------------------------------------------------------------------------------------
 
 
-class WrittenEvery(_Written, frozen=True, kw_only=True):
+class WrittenEvery(Written, frozen=True, kw_only=True):
     """A time of day at which members of a segment enter, in the zone of each user."""
 
     time: ClockTime
     days: list[Weekday] | None = None
 
 
-class WrittenTrigger(_Written, frozen=True, kw_only=True):
-    """What lets a user enter: exactly one of ``event``, ``segment``, ``stage``, ``signal`` and ``every``.
+class WrittenTrigger(Written, frozen=True, kw_only=True):
+    """The trigger of an entry: exactly one of ``event``, ``segment``, ``stage``, ``signal`` and ``every``.
 
     Attributes
     ----------
@@ -78,14 +74,14 @@ class WrittenTrigger(_Written, frozen=True, kw_only=True):
     of: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
-class WrittenAgain(_Written, frozen=True, kw_only=True):
+class WrittenAgain(Written, frozen=True, kw_only=True):
     """A user may enter again after a time since the last entry with the same key."""
 
     after: Duration
 
 
-class WrittenEntry(_Written, frozen=True, kw_only=True, rename={"condition": "if"}):
-    """Who enters a journey.
+class WrittenEntry(Written, frozen=True, kw_only=True, rename={"condition": "if"}):
+    """The entry into a journey.
 
     Attributes
     ----------
@@ -114,15 +110,15 @@ class WrittenEntry(_Written, frozen=True, kw_only=True, rename={"condition": "if
     existing: Literal["skip", "enter"] = "skip"
 
 
-class WrittenEventTest(_Written, frozen=True, kw_only=True):
+class WrittenEventTest(Written, frozen=True, kw_only=True):
     """An event of a name or type, and what its properties must be."""
 
     event: Annotated[str, Meta(min_length=1, max_length=200)]
     where: Wherever | None = None
 
 
-class WrittenExit(_Written, frozen=True, kw_only=True, rename={"name": "as"}):
-    """When a run ends at once: exactly one of ``on``, ``when`` and ``after``.
+class WrittenExit(Written, frozen=True, kw_only=True, rename={"name": "as"}):
+    """A reason for which a run ends at once: exactly one of ``on``, ``when`` and ``after``.
 
     Attributes
     ----------
@@ -142,8 +138,8 @@ class WrittenExit(_Written, frozen=True, kw_only=True, rename={"name": "as"}):
     name: Name
 
 
-class WrittenGoal(_Written, frozen=True, kw_only=True):
-    """What counts as success.
+class WrittenGoal(Written, frozen=True, kw_only=True):
+    """The goal of a journey.
 
     Attributes
     ----------
@@ -167,221 +163,7 @@ class WrittenGoal(_Written, frozen=True, kw_only=True):
     count: Literal["once", "every"] = "once"
 
 
-# --- steps -----------------------------------------------------------------------------------------------------------
-
-
-class WrittenBestTime(_Written, frozen=True, kw_only=True):
-    """The message may be delayed up to a time, to the hour that suits the user."""
-
-    within: Duration
-
-
-class WrittenIfDropped(_Written, frozen=True, kw_only=True, rename={"otherwise": "else"}):
-    """What follows if the planner drops the message.
-
-    Attributes
-    ----------
-    capped
-        If a cap is reached: ``continue``, ``exit``, or ``retry`` and a time, such as ``retry 2d``.
-    else
-        For every other reason: ``continue`` or ``exit``.
-    """
-
-    capped: Annotated[str, Meta(pattern="^(continue|exit|retry [1-9][0-9]{0,5}(s|m|h|d|w))$")] = "continue"
-    otherwise: Literal["continue", "exit"] = "continue"
-
-
-class WrittenSend(_Written, frozen=True, kw_only=True):
-    """Propose a message to the planner.
-
-    Attributes
-    ----------
-    id
-        Id of the step.
-    send
-        Name of the template.
-    channels
-        Channels in order of preference.
-    expires_after
-        A message that could not be sent within this time is dropped.
-    best_time
-        Delay to a good hour.
-    if_dropped
-        What follows if it is dropped.
-    """
-
-    id: Name
-    send: Name
-    channels: Annotated[list[Channel], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["email"])
-    expires_after: Duration = "24h"
-    best_time: WrittenBestTime | None = None
-    if_dropped: WrittenIfDropped = WrittenIfDropped()
-
-
-class WrittenWait(_Written, frozen=True, kw_only=True):
-    """Wait for a time."""
-
-    id: Name
-    wait: Duration
-
-
-class WrittenMoment(_Written, frozen=True, kw_only=True):
-    """The first matching local time at or after now.
-
-    Attributes
-    ----------
-    time
-        Time of day.
-    days
-        Weekdays; without them, every day.
-    zone
-        ``user`` for the zone of the user, or a name such as ``Europe/Berlin``.
-    """
-
-    time: ClockTime
-    days: Annotated[list[Weekday], Meta(min_length=1)] | None = None
-    zone: str = "user"
-
-
-class WrittenWaitUntil(_Written, frozen=True, kw_only=True):
-    """Wait until a local time."""
-
-    id: Name
-    wait_until: WrittenMoment
-
-
-class WrittenAwaited(_Written, frozen=True, kw_only=True):
-    """An event to wait for, and for how long.
-
-    Attributes
-    ----------
-    event, where
-        The event.
-    since
-        ``entry`` also sees events between the entry and the wait; ``here`` does not.
-    at_most
-        Longest wait.
-    """
-
-    event: Annotated[str, Meta(min_length=1, max_length=200)]
-    where: Wherever | None = None
-    since: Literal["entry", "here"] = "entry"
-    at_most: Duration
-
-
-class WrittenWaitFor(_Written, frozen=True, kw_only=True):
-    """Wait for an event: ``then`` follows it, ``otherwise`` follows the end of the time."""
-
-    id: Name
-    wait_for: WrittenAwaited
-    then: WrittenSteps = []
-    otherwise: WrittenSteps = []
-
-
-class WrittenCase(_Written, frozen=True, kw_only=True, rename={"condition": "if", "otherwise": "else"}):
-    """A case of a branch: ``if`` with ``do``, or, at the end, ``else``."""
-
-    condition: WrittenCondition | None = None
-    do: WrittenSteps | None = None
-    otherwise: WrittenSteps | None = None
-
-
-class WrittenBranch(_Written, frozen=True, kw_only=True):
-    """Go the way of the first case whose condition holds."""
-
-    id: Name
-    branch: Annotated[list[WrittenCase], Meta(min_length=1)]
-
-
-class WrittenArm(_Written, frozen=True, kw_only=True):
-    """An arm of an experiment: its weight among all arms, and its steps."""
-
-    weight: Annotated[int, Meta(ge=0, le=1_000)]
-    do: WrittenSteps = []
-
-
-class WrittenExperiment(_Written, frozen=True, kw_only=True):
-    """Split users at random, always in the same way: ``experiment`` is the name by which they are split."""
-
-    id: Name
-    experiment: Name
-    arms: dict[Name, WrittenArm]
-
-
-class WrittenRounds(_Written, frozen=True, kw_only=True):
-    """How often steps are repeated.
-
-    Attributes
-    ----------
-    every
-        Time from the beginning of one round to that of the next.
-    times
-        Maximum number of rounds.
-    until
-        No round begins while this condition holds, and the repetition ends.
-    """
-
-    every: Duration
-    times: Annotated[int, Meta(ge=1, le=MAX_ROUNDS)]
-    until: WrittenCondition | None = None
-
-
-class WrittenRepeat(_Written, frozen=True, kw_only=True):
-    """Repeat steps: the first round begins at once."""
-
-    id: Name
-    repeat: WrittenRounds
-    do: WrittenSteps
-
-
-class WrittenSet(_Written, frozen=True, kw_only=True):
-    """Set marks of the user, which conditions and templates read."""
-
-    set: Annotated[dict[Name, Scalar], Meta(min_length=1)]
-
-
-class WrittenCall(_Written, frozen=True, kw_only=True):
-    """Call a webhook, and wait for its answer.
-
-    Attributes
-    ----------
-    id
-        Id of the step.
-    call
-        Name of the webhook in the settings.
-    body
-        Texts of the body, by name; they may name ``entry`` and ``profile``.
-    save
-        Name of the mark that gets the answer.
-    at_most
-        Longest wait.
-    on_failure
-        What follows a failure.
-    """
-
-    id: Name
-    call: Name
-    body: dict[str, str] = {}
-    save: Name | None = None
-    at_most: Duration = "10s"
-    on_failure: Literal["continue", "exit"] = "continue"
-
-
-STEP_FORMS: dict[str, type[_Written]] = {
-    "send": WrittenSend,
-    "wait": WrittenWait,
-    "wait_until": WrittenWaitUntil,
-    "wait_for": WrittenWaitFor,
-    "branch": WrittenBranch,
-    "experiment": WrittenExperiment,
-    "repeat": WrittenRepeat,
-    "set": WrittenSet,
-    "call": WrittenCall,
-}
-"""The form of each step, by the key that says what it does."""
-
-
-class JourneyForm(_Written, frozen=True, kw_only=True):
+class JourneyForm(Written, frozen=True, kw_only=True):
     """A journey.
 
     Attributes

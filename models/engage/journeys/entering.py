@@ -16,8 +16,13 @@ from models.events import Event
 from models.profile.runs import MAX_ENTERED, MAX_RUNS, Run, UserRuns
 
 Refusal: TypeAlias = Literal["no_key", "active", "entered_before", "too_many_runs"]
-"""Why a user does not enter: the event lacks the key; a run with this key is active; the user may not enter again, or
-not yet; or the user has too many runs."""
+"""The reason why a user does not enter.
+
+- ``no_key``: the event lacks the key.
+- ``active``: a run with this key is active.
+- ``entered_before``: the user may not enter again, or not yet.
+- ``too_many_runs``: the user has ``MAX_RUNS`` other runs.
+"""
 
 MAX_KEY = 500
 """Maximum length of a run's key, characters of JSON."""
@@ -28,7 +33,7 @@ MAX_KEPT_TEXT = 500
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-class Admission(NamedTuple):
+class EntryDecision(NamedTuple):
     """The answer to a trigger.
 
     Attributes
@@ -49,17 +54,28 @@ class Admission(NamedTuple):
     restarted: Run | None = None
 
 
-def admit(
-    journey: Journey,
-    version: str,
-    runs: UserRuns,
-    user: str,
-    at: int,
-    cause: str,
-    event: Event | None,
-    *,
-    is_public: bool = False,
-) -> Admission:
+class EntryCause(NamedTuple):
+    """The trigger of an entry.
+
+    Attributes
+    ----------
+    cause
+        Id of the event, or name and due time of the timer.
+    at
+        Its time, milliseconds.
+    event
+        The event; ``None`` without one.
+    is_public
+        Whether it came with a browser key.
+    """
+
+    cause: str
+    at: int
+    event: Event | None = None
+    is_public: bool = False
+
+
+def admit(journey: Journey, version: str, runs: UserRuns, user: str, by: EntryCause) -> EntryDecision:
     """Let a user enter a journey, or say why not. The condition of the entry is the caller's to check.
 
     Parameters
@@ -70,39 +86,33 @@ def admit(
         The journeys of the user.
     user
         Id of the user.
-    at
-        Time of the trigger, milliseconds.
-    cause
-        Id of the event, or name and due time of the timer.
-    event
-        The event of the trigger; ``None`` without one.
-    is_public
-        Whether the trigger came with a browser key.
+    by
+        The trigger.
     """
-    enter = journey.enter
+    enter, event, at = journey.enter, by.event, by.at
     key = _key(enter, event)
     if key is None:
-        return Admission(runs, refusal="no_key")
+        return EntryDecision(runs, refusal="no_key")
     active = next((run for run in runs.active if run.journey == journey.name and run.key == key), None)
     if active is not None and not enter.restarts:
-        return Admission(runs, refusal="active")
+        return EntryDecision(runs, refusal="active")
     number = entered_number(journey.name, key)
     if not may_enter(enter, runs.entered.get(number), at, is_restart=active is not None):
-        return Admission(runs, refusal="entered_before")
+        return EntryDecision(runs, refusal="entered_before")
     others = tuple(run for run in runs.active if run is not active)
     if len(others) >= MAX_RUNS:
-        return Admission(runs, refusal="too_many_runs")
+        return EntryDecision(runs, refusal="too_many_runs")
     run = Run(
-        id=run_id(user, journey.name, key, cause),
+        id=run_id(user, journey.name, key, by.cause),
         journey=journey.name,
         version=version,
         entered_at=at,
         key=key,
         entry={} if event is None else _kept(enter, event),
-        is_public=is_public,
+        is_public=by.is_public,
         is_held_out=is_held_out(journey, user),
     )
-    return Admission(UserRuns((*others, run), _remember(runs.entered, number, at)), run, restarted=active)
+    return EntryDecision(UserRuns((*others, run), _remember(runs.entered, number, at)), run, restarted=active)
 
 
 def may_enter(enter: Entry, last: int | None, at: int, *, is_restart: bool) -> bool:

@@ -49,8 +49,8 @@ HELD_OUT = "held_out"
 SendOutcome: TypeAlias = Literal["sent", "deferred", "dropped"]
 
 
-class SendResult(NamedTuple):
-    """What the planner has decided about a message.
+class SendVerdict(NamedTuple):
+    """The planner's decision about a message.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class SendResult(NamedTuple):
 
 
 class World(Protocol):
-    """What a run asks and does outside of itself, for one user at one instant."""
+    """The outside of a run: answers to its questions, and its effects, for one user at one instant."""
 
     @property
     def user(self) -> str:
@@ -78,7 +78,7 @@ class World(Protocol):
     def truth(self, condition: Condition, run: Run) -> Truth:
         """Return the truth of a condition for a run."""
 
-    def send(self, run: Run, step: SendStep, key: str) -> SendResult:
+    def send(self, run: Run, step: SendStep, key: str) -> SendVerdict:
         """Let the planner decide about a message; the key is the same whenever the same send is decided."""
 
     def call(self, run: Run, step: CallStep, key: str) -> None:
@@ -89,7 +89,7 @@ class World(Protocol):
 
 
 class Progress(NamedTuple):
-    """What has become of a run.
+    """The state of a run after some steps.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ _Done: TypeAlias = _Moved | Progress
 
 
 def advance(journey: Journey, run: Run, at: int, world: World) -> Progress:
-    """Do the steps of a run that can be done at an instant.
+    """Advance a run by all steps that can be done at an instant.
 
     Parameters
     ----------

@@ -27,9 +27,10 @@ def arm_of(experiment: str, arms: Sequence[Arm], user: str) -> int:
     """Return the index of a user's arm, by rendezvous hashing.
 
     Each arm draws a number for the user, and the greatest wins. A greater weight gives a greater number. So a changed
-    weight moves only users into or out of its own arm, and a new arm takes users from all others (Thaler and
-    Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998; weights as in Schindelhauer and Schomaker,
-    "Weighted Distributed Hash Tables", 2005, page 3).
+    weight moves users only into its arm, or only out of it.
+
+    Source: Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998. Weights as in Schindelhauer
+    and Schomaker, "Weighted Distributed Hash Tables", 2005, page 3.
 
     Parameters
     ----------

@@ -1,12 +1,12 @@
-"""Walk all runs of one user at one step of the log: exits and goals first, then waits, then new entries.
+"""Walk all runs of one user at one step of the log: goals and exits first, then waits, then new entries.
 
-The order within a step is that of ``docs/journeys.md``: what ends a run acts before what continues it, and a run that
-begins in a step sees the event of the step only as its entry.
+What ends a run acts before what continues it. A run that begins in a step sees the event of the step only as its entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -19,6 +19,7 @@ from models.configuration.journeys.definition import EventTrigger, Journey, Wait
 from models.configuration.journeys.versions import places_of, version_of
 from models.engage.journeys import entering
 from models.engage.journeys.clauses import RunClauses, reads_entry
+from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.events import matches
 from models.engage.journeys.leaving import conversion_of, exit_due, exit_of, is_since_entry
 from models.engage.journeys.machine import World, advance, meet
@@ -36,7 +37,7 @@ VERSION_GONE = "version_gone"
 
 
 class RunMove(NamedTuple):
-    """Something that has happened to a run, for reports.
+    """A change of a run, for reports.
 
     Attributes
     ----------
@@ -126,7 +127,9 @@ class Walk:
     runs
         The runs as they are now.
     moves
-        What has happened to runs.
+        The changes of runs.
+    at
+        Time of the step, milliseconds.
     """
 
     def __init__(
@@ -139,7 +142,7 @@ class Walk:
         world: Callable[[CompiledJourney, Walk], World],
     ) -> None:
         self._journeys = journeys
-        self._at = at
+        self.at = at
         self._person = person
         self._ask = ask
         self._world = world
@@ -163,10 +166,10 @@ class Walk:
             if compiled is None:
                 self._lose(run)
                 continue
-            seen = run if event is None else compiled.clauses.observe(run, event, self._at, self._person)
+            seen = run if event is None else compiled.clauses.observe(run, event, self.at, self._person)
             if event is not None:
                 seen = self._convert(compiled, seen, event)
-            name = exit_of(compiled.journey, seen, self._at, event, partial(self.truth, run=seen))
+            name = exit_of(compiled.journey, seen, self.at, event, partial(self.truth, run=seen))
             if name:
                 self._end(compiled, seen, name)
                 continue
@@ -174,29 +177,21 @@ class Walk:
                 seen = self._meet(compiled, seen, event)
             self._advance(compiled, seen)
 
-    def enter(
-        self, compiled: CompiledJourney, cause: str, event: Event | None = None, *, is_public: bool = False
-    ) -> None:
+    def enter(self, compiled: CompiledJourney, by: EntryCause) -> None:
         """Let the user enter a journey, if its entry permits it.
 
         Parameters
         ----------
         compiled
             The journey.
-        cause
-            Id of the event, or name and due time of the timer, that triggers the entry.
-        event
-            The event of the trigger; ``None`` without one.
-        is_public
-            Whether the trigger came with a browser key.
+        by
+            The trigger.
         """
         journey = compiled.journey
         condition = journey.enter.condition
         if condition is not None and self.truth(condition, None) is not True:
             return
-        at = self._at if event is None else min(event.at, self._at)
-        user, version = self._person.name, compiled.version
-        found = entering.admit(journey, version, self.runs, user, at, cause, event, is_public=is_public)
+        found = entering.admit(journey, compiled.version, self.runs, self._person.name, by)
         if found.run is None:
             self._tell("refused", compiled, outcome=found.refusal or "")
             return
@@ -204,11 +199,16 @@ class Walk:
             self._tell("restarted", compiled, found.restarted)
         self.runs = found.runs
         self._tell("entered", compiled, found.run)
-        name = exit_of(journey, found.run, self._at, None, partial(self.truth, run=found.run))
+        name = exit_of(journey, found.run, self.at, None, partial(self.truth, run=found.run))
         if name:
             self._end(compiled, found.run, name)
         else:
             self._advance(compiled, found.run)
+
+    @property
+    def zone(self) -> tzinfo:
+        """Time zone of the user."""
+        return self._person.zone
 
     def truth(self, condition: Condition, run: Run | None) -> Truth:
         """Return the truth of a condition for a run at the step; for ``None``, it must not read an entry."""
@@ -220,7 +220,7 @@ class Walk:
             case NoneOf(of):
                 return negated(any_of(self.truth(one, run) for one in of))
             case EventClause() if run is not None and reads_entry(condition):
-                return self._journeys[run.version].clauses.truth(condition, run, self._at, self._person)
+                return self._journeys[run.version].clauses.truth(condition, run, self.at, self._person)
         return self._ask(condition)
 
     def next_due(self) -> int:
@@ -229,15 +229,15 @@ class Walk:
         for run in self.runs.active:
             compiled = self._journeys.get(run.version)
             if compiled is None:
-                return self._at + 1
-            dues = [exit_due(compiled.journey, run), compiled.clauses.next_change(run, self._at, self._person)]
+                return self.at + 1
+            dues = [exit_due(compiled.journey, run), compiled.clauses.next_change(run, self.at, self._person)]
             found = min(found, run.until or NEVER, *dues)
         return found
 
     # --- parts of a step ---------------------------------------------------------------------------------------------
 
     def _convert(self, compiled: CompiledJourney, run: Run, event: Event) -> Run:
-        conversion = conversion_of(compiled.journey, run, self._at, event)
+        conversion = conversion_of(compiled.journey, run, self.at, event)
         if conversion is None:
             return run
         self._tell("converted", compiled, run, value=conversion.value)
@@ -245,12 +245,12 @@ class Walk:
 
     def _meet(self, compiled: CompiledJourney, run: Run, event: Event) -> Run:
         for step in compiled.waits:
-            if is_since_entry(event, run, self._at) and matches(step.on, event, run.entry):
+            if is_since_entry(event, run, self.at) and matches(step.on, event, run.entry):
                 run = meet(compiled.journey, run, step)
         return run
 
     def _advance(self, compiled: CompiledJourney, run: Run) -> None:
-        progress = advance(compiled.journey, run, self._at, self._world(compiled, self))
+        progress = advance(compiled.journey, run, self.at, self._world(compiled, self))
         if progress.ended:
             self._end(compiled, progress.run, progress.ended)
         else:
@@ -260,7 +260,7 @@ class Walk:
         """End a run whose version this partition does not have: its user came from another partition."""
         self.runs = entering.leave(self.runs, run)
         held_out = run.is_held_out
-        self.moves.append(RunMove("ended", run.journey, run.version, self._at, run.id, VERSION_GONE, held_out))
+        self.moves.append(RunMove("ended", run.journey, run.version, self.at, run.id, VERSION_GONE, held_out))
 
     def _end(self, compiled: CompiledJourney, run: Run, outcome: str) -> None:
         self.runs = entering.leave(self.runs, run)
@@ -279,7 +279,7 @@ class Walk:
             kind,
             compiled.journey.name,
             compiled.version,
-            self._at,
+            self.at,
             "" if run is None else run.id,
             outcome,
             held_out,

@@ -16,8 +16,8 @@ from models.conditions.leaf import NoValues, Person
 from models.conditions.periods import NEVER
 from models.configuration.journeys.definition import (
     Arm,
+    BranchCase,
     BranchStep,
-    Case,
     Entry,
     EventMatch,
     EventTrigger,
@@ -33,7 +33,8 @@ from models.configuration.journeys.definition import (
     WaitStep,
     WaitUntilStep,
 )
-from models.engage.journeys.machine import SendResult
+from models.engage.journeys.entering import EntryCause
+from models.engage.journeys.machine import SendVerdict
 from models.engage.journeys.walking import CompiledJourney, Walk, entered_by
 from models.events import Event
 from models.profile.runs import Run, UserRuns
@@ -60,11 +61,11 @@ class _World:
     def truth(self, condition: Any, run: Run) -> bool | None:
         return self._walk.truth(condition, run)
 
-    def send(self, run: Run, step: SendStep, key: str) -> SendResult:
+    def send(self, run: Run, step: SendStep, key: str) -> SendVerdict:
         if not allowed(self._at):
-            return SendResult("dropped", "capped")
+            return SendVerdict("dropped", "capped")
         self._sent.append((self._at, step.id, tuple(one.number for one in run.rounds)))
-        return SendResult("sent")
+        return SendVerdict("sent")
 
     def call(self, run: Run, step: Any, key: str) -> None:
         raise AssertionError(step)
@@ -110,7 +111,7 @@ class _User:
         walk.go_on(event)
         if event is not None:
             for one in entered_by((self.compiled,), event):
-                walk.enter(one, event.id, event)
+                walk.enter(one, EntryCause(event.id, min(event.at, at), event))
         self.runs, self.due = walk.runs, walk.next_due()
         assert self.due > at
         self.moves += walk.moves
@@ -152,8 +153,8 @@ def steps(draw: st.DrawFn, depth: int, numbers: list[int]) -> JourneyStep:
                 draw(step_lists(depth + 1, numbers)),
             )
         case "branch":
-            condition, last = draw(counts()), Case(draw(step_lists(depth + 1, numbers)))
-            return BranchStep(name, (Case(draw(step_lists(depth + 1, numbers)), condition), last))
+            condition, last = draw(counts()), BranchCase(draw(step_lists(depth + 1, numbers)))
+            return BranchStep(name, (BranchCase(draw(step_lists(depth + 1, numbers)), condition), last))
         case "experiment":
             arms = tuple(Arm(arm, 1, draw(step_lists(depth + 1, numbers))) for arm in ("a", "b"))
             return ExperimentStep(name, name, arms)

@@ -1,0 +1,82 @@
+"""The reactions to the signals of a step: rules propose messages, and journeys begin and go on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from models.engage import rules
+from models.engage.recipient import Recipient
+from models.fold.decision_timers import DecisionTimers
+from models.fold.effects import StepEffects
+from models.fold.journey_decisions import JourneyDecisions
+from models.fold.live_user import RUNS
+from models.fold.piece import Piece, Step
+from models.fold.segment_decisions import SegmentDecisions
+from models.profile.ledger import Ledger
+from models.profile.signals import Signal
+from models.profile.snapshot import Seen
+
+
+class _View(NamedTuple):
+    """A user as a decision sees the user."""
+
+    facts: Seen
+    ledger: Ledger
+
+
+class Reactions:
+    """The reactions within one piece.
+
+    Parameters
+    ----------
+    piece
+        The piece.
+    conditions
+        The decisions about segments by rule; ``None`` without conditions.
+    timers
+        The timers that decisions set.
+    """
+
+    def __init__(self, piece: Piece, conditions: SegmentDecisions | None, timers: DecisionTimers) -> None:
+        self._versions = piece.versions
+        self._journeys: JourneyDecisions | None = None
+        if conditions is not None and piece.versions.journeys:
+            self._journeys = JourneyDecisions(piece, conditions, timers)
+
+    def __repr__(self) -> str:
+        """Show the journeys."""
+        return f"Reactions({self._journeys!r})"
+
+    def are_awaited(self, signals: list[Signal]) -> bool:
+        """Return whether a rule or a journey waits for one of the signals."""
+        configuration = self._versions.configuration
+        for signal in signals:  # a generator would take longer than the loop
+            if rules.matching(configuration, signal):
+                return True
+        return self._journeys is not None and self._journeys.are_awaited(signals)
+
+    def react(self, step: Step, effects: StepEffects) -> None:
+        """Let the planner decide about each rule that a signal of the step triggers."""
+        configuration, recipient = self._versions.configuration, None
+        for signal in effects.signals:
+            for rule in rules.matching(configuration, signal):
+                if signal.confirms and rule.category == "marketing":
+                    continue
+                recipient = recipient or self.recipient(step)
+                effects.decisions.append(self._versions.planner().plan(rule, signal, recipient))
+                effects.has_moved_pending = True
+
+    def follow(self, step: Step, at: int, effects: StepEffects) -> None:
+        """Let the journeys of the user see the step, whose conditions are decided as of a time."""
+        if self._journeys is not None and (step.is_awaited or effects.signals or RUNS in step.user.decided):
+            self._journeys.follow(step, at, self.recipient(step), effects)
+
+    def wake(self, step: Step, due: int, effects: StepEffects) -> None:
+        """Let the runs of the user go on by themselves."""
+        if self._journeys is not None:
+            self._journeys.follow(step, due, self.recipient(step), effects)
+
+    def recipient(self, step: Step) -> Recipient:
+        """Return the user of a step as a decision sees the user."""
+        user = step.user
+        return Recipient(user.name, _View(user.view_at(step.number), user.ledger), step.now)
