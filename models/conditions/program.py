@@ -310,7 +310,7 @@ class ConditionProgram:
 
     def _by_event(self) -> dict[str, tuple[LeafEvaluator, ...]]:
         found: dict[str, list[LeafEvaluator]] = {}
-        for name, leaf in ((name, leaf) for leaf in self.leaves.values() for name in leaf.events):
+        for name, leaf in ((name, one) for one in self.leaves.values() for name in one.events):
             found.setdefault(name, []).append(leaf)
         return {name: tuple(leaves) for name, leaves in found.items()}
 

@@ -82,6 +82,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
+    step.is_awaited = versions.journeys.reads(event)
     if kind in REPORTED:
         _record_outcome(step, event)
     elif event.confirmed and event.granted and event.trust == "server":
@@ -101,9 +102,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         if kind in _CARTS:
             _watch_cart(piece, user)
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
-        for signal in _signals_of(piece, step, event, news, orders_before):
-            _tell(step, signal)
-    step.is_awaited = versions.journeys.reads(event)
+        _tell_each(step, _signals_of(piece, step, event, news, orders_before))
     if step.has_work:
         piece.finish(step)
 
@@ -183,6 +182,11 @@ def _state(step: Step, event: Event, statement: Statement) -> None:
 def _notify(step: Step, notices: Sequence[tuple[Channel, Notice]]) -> None:
     if notices:
         step.later(lambda effects, *_: effects.notices.extend(notices))
+
+
+def _tell_each(step: Step, signals: Iterator[Signal]) -> None:
+    for signal in signals:
+        _tell(step, signal)
 
 
 def _tell(step: Step, signal: Signal) -> None:

@@ -19,7 +19,7 @@ from models.configuration.journeys.definition import (
 
 Steps: TypeAlias = tuple[JourneyStep, ...]
 Place: TypeAlias = tuple[int, ...]
-"""A path to a step: the index of a step, the index of a list within it, the index of a step there, and so on."""
+"""A path to a step: the index of a step, that of a list within it, that of a step there, and so on."""
 
 VERSION_BYTES = 8
 """Length of a version, bytes."""

@@ -25,7 +25,7 @@ def test_every_condition_that_is_read_and_its_canonical_form_are_allowed() -> No
     for segment in random_segments(random.Random(3), 400):
         when = segment["when"]
         assert SCHEMA.allows(file_with(when)), when
-        assert SCHEMA.allows(file_with(plain(parse_condition(when, "when")))), when
+        assert SCHEMA.allows(file_with(plain(parse_condition(when, "when", entry=())))), when
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_every_condition_that_is_read_and_its_canonical_form_are_allowed() -> No
     ],
 )
 def test_further_forms_are_allowed(when: dict[str, Any]) -> None:
-    parse_condition(when, "when")
+    parse_condition(when, "when", entry=())
     assert SCHEMA.allows(file_with(when))
 
 
@@ -72,7 +72,7 @@ def test_further_forms_are_allowed(when: dict[str, Any]) -> None:
 def test_mistakes_of_form_are_refused_by_the_schema_and_by_the_parser(when: Any) -> None:
     assert not SCHEMA.allows(file_with(when))
     with pytest.raises(InvalidConfiguration):
-        parse_condition(when, "when")
+        parse_condition(when, "when", entry=())
 
 
 def test_rules_have_the_same_where() -> None:
