@@ -4,7 +4,7 @@ A run stands at a step. It arrives there, and then the step is done at once, or 
 until one waits or the journey ends. There is no way back to a step except for ``repeat``, whose rounds are some time
 apart. So only finitely many steps are done at one instant.
 
-What a step asks or does outside of the run goes through a :class:`World`: conditions, the user's zone, messages, marks
+What a step asks or does outside of the run goes through a :class:`RunWorld`: conditions, the user's zone, messages, marks
 and calls.
 """
 
@@ -64,7 +64,7 @@ class SendVerdict(NamedTuple):
     reason: str = ""
 
 
-class World(Protocol):
+class RunWorld(Protocol):
     """The outside of a run: answers to its questions, and its effects, for one user at one instant."""
 
     @property
@@ -112,7 +112,7 @@ class _Moved(NamedTuple):
 _Done: TypeAlias = _Moved | Progress
 
 
-def advance(journey: Journey, run: Run, at: int, world: World) -> Progress:
+def advance(journey: Journey, run: Run, at: int, world: RunWorld) -> Progress:
     """Advance a run by all steps that can be done at an instant.
 
     Parameters
@@ -168,7 +168,7 @@ def send_key(run: Run, step: str) -> str:
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 
-def _begin(step: JourneyStep, run: Run, at: int, world: World) -> _Done:
+def _begin(step: JourneyStep, run: Run, at: int, world: RunWorld) -> _Done:
     match step:
         case SendStep():
             return _send(step, run, at, world)
@@ -200,7 +200,7 @@ def _begin(step: JourneyStep, run: Run, at: int, world: World) -> _Done:
             return _call(step, run, at, world)
 
 
-def _end_wait(step: JourneyStep, run: Run, at: int, world: World) -> _Done:
+def _end_wait(step: JourneyStep, run: Run, at: int, world: RunWorld) -> _Done:
     match step:
         case WaitForStep():
             return _into(run, 1)
@@ -215,7 +215,7 @@ def _end_wait(step: JourneyStep, run: Run, at: int, world: World) -> _Done:
     return _next(run)
 
 
-def _send(step: SendStep, run: Run, at: int, world: World) -> _Done:
+def _send(step: SendStep, run: Run, at: int, world: RunWorld) -> _Done:
     if run.is_held_out:
         return _next(_noted(run, step.id, HELD_OUT))
     result = world.send(run, step, send_key(run, step.id))
@@ -229,7 +229,7 @@ def _send(step: SendStep, run: Run, at: int, world: World) -> _Done:
     return Progress(run, STEP_DROPPED) if step.exits_dropped else _next(run)
 
 
-def _call(step: CallStep, run: Run, at: int, world: World) -> _Done:
+def _call(step: CallStep, run: Run, at: int, world: RunWorld) -> _Done:
     if run.is_held_out:
         return _next(_noted(run, step.id, HELD_OUT))
     world.call(run, step, send_key(run, step.id))
@@ -241,7 +241,7 @@ def _after_call(run: Run, step: CallStep, outcome: str, *, is_success: bool) -> 
     return Progress(run, CALL_FAILED) if step.exits_failed and not is_success else _next(run)
 
 
-def _begin_round(step: RepeatStep, run: Run, number: RepeatRound, world: World) -> _Done:
+def _begin_round(step: RepeatStep, run: Run, number: RepeatRound, world: RunWorld) -> _Done:
     """Begin a round, or go on behind the step if there is no further one; ``run`` is not in a round of the step."""
     if number.number >= step.times or (step.until is not None and world.truth(step.until, run) is True):
         return _next(run)
@@ -263,7 +263,7 @@ def _to(run: Run, place: Place) -> _Moved:
     return _Moved(replace(run, place=place, until=0))
 
 
-def _leave_list(journey: Journey, run: Run, at: int, world: World) -> _Done:
+def _leave_list(journey: Journey, run: Run, at: int, world: RunWorld) -> _Done:
     """Continue behind the step whose list is finished; of a ``repeat``, wait for its next round."""
     if len(run.place) == 1:
         return Progress(run, COMPLETED)

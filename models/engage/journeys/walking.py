@@ -22,7 +22,7 @@ from models.engage.journeys.clauses import RunClauses, reads_entry
 from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.events import matches
 from models.engage.journeys.leaving import conversion_of, exit_due, exit_of, is_since_entry
-from models.engage.journeys.machine import World, advance, meet
+from models.engage.journeys.machine import RunWorld, advance, meet
 from models.events import Event
 from models.profile.runs import Run, UserRuns
 
@@ -139,7 +139,7 @@ class Walk:
         at: int,
         person: Person,
         ask: AskLeaf,
-        world: Callable[[CompiledJourney, Walk], World],
+        world: Callable[[CompiledJourney, Walk], RunWorld],
     ) -> None:
         self._journeys = journeys
         self.at = at
