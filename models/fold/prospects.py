@@ -16,7 +16,7 @@ from models.conditions.evaluator import View
 from models.conditions.leaf import Person
 from models.conditions.program import segment_key
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
-from models.conditions.writing import canonical
+from models.conditions.writing import canonical, digest
 from models.configuration.compiled import Configuration
 from models.engage.journeys.walking import user_clauses
 from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, dependents_of, succession
@@ -272,7 +272,8 @@ def _settled(in_use: AskedConditions, pending: frozenset[int]) -> AskedCondition
     program = succession(None, in_use, ConditionsChange()).program
     here = pending & program.leaves.keys()
     waiting = {program.segments[index].name for index in dependents_of(program, here)}
-    has_waiting_moves = any(program.watched_by_leaf[key] for key in here)
+    moves = len(in_use.moves)
+    has_waiting_moves = any(index < moves for key in here for index in program.watched_by_leaf[key])
     segments = tuple(rule for rule in in_use.segments if rule.name not in waiting)
     clauses = tuple(clause for clause in in_use.clauses if digest(canonical(clause)) not in here)
     lifecycle = None if has_waiting_moves else in_use.lifecycle

@@ -41,7 +41,7 @@ CONSENT = 28
 ADDED_TO_FACTS: list[object] = [0, 0, None]
 ADDED_TO_LEDGER: list[object] = [None, 0, None, None, None, None, {}]
 ADDED_TO_CONSENT: list[object] = [b"", "", 0, False]
-"""The fields of conditions, lifecycle, buyers, journeys and proofs of consent, which are empty for a user of schema 4."""
+"""The fields of conditions, lifecycle, buyers, journeys and proofs of consent; a user of schema 4 has them empty."""
 
 
 def stored_state() -> Restored:
