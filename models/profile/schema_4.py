@@ -2,8 +2,8 @@
 
 Facts had five structs ``[time, [count at each half-life]]`` where there are bytes now, and not the last five fields:
 two follow from ``hours``, and three belong to conditions. Consent had no proof besides its source. The ledger had
-neither the fields of conditions and the lifecycle nor the scores of buyers nor features, runs and marks. All other fields are
-the same.
+neither the fields of conditions and the lifecycle, nor the scores of buyers, features, runs and marks. All other fields
+are the same.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from models.profile.trait_limits import MAX_NEEDED_BYTES
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import churn_version, gaps_version, population_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
+from tests.support.random_journeys import JOURNEYS
 
 __all__ = ["crowded_log", "random_log", "with_populations"]
 
@@ -110,54 +111,6 @@ _SEGMENTS: dict[str, dict[str, Any]] = {
     "long_silent": {"all": [{"segment": "silent", "for": "12h"}, {"not": {"segment": "buyer"}}]},
     "mixed": {"any": [{"segment": "silent"}, {"all": [{"trait": "plan", "is": "a"}, {"segment": "buyer"}]}]},
 }
-
-
-_CLICKS = {"event": "click", "times": {"at_least": 3}, "within": "3h"}
-_LATE = {"after": "3d", "as": "late"}
-JOURNEYS: list[dict[str, Any]] = [
-    {
-        "name": "foo",
-        "enter": {"on": {"event": "Foo"}, "keep": ["x"], "again": "always", "meanwhile": "restart"},
-        "exit": [{"on": {"event": "purchase"}, "as": "bought"}, {"when": {"segment": "silent"}, "as": "silent"}, _LATE],
-        "goal": {"event": "purchase", "within": "2d", "count": "every"},
-        "holdout": "30%",
-        "steps": [
-            {"id": "a", "send": "seen"},
-            {"id": "wait", "wait_for": {"event": "click", "at_most": "5h"}, "then": [{"set": {"clicked": True}}]},
-            {
-                "id": "often",
-                "repeat": {"every": "4h", "times": 5, "until": {"event": "rating", "since": "entry"}},
-                "do": [{"id": "b", "send": "seen", "if_dropped": {"capped": "retry 7h"}}],
-            },
-        ],
-    },
-    {
-        "name": "viewed",
-        "category": "transactional",
-        "enter": {"on": {"segment": "viewer"}, "again": {"after": "6h"}},
-        "exit": [{"when": {"mark": "clicked", "is": True}, "as": "clicked"}, _LATE],
-        "steps": [
-            {"id": "pause", "wait": "1h"},
-            {
-                "id": "busy",
-                "branch": [
-                    {
-                        "if": {"event": "click", "times": {"at_least": 3}, "within": "3h"},
-                        "do": [{"id": "c", "send": "seen"}],
-                    },
-                    {"if": {"segment": "buyer", "for": "2h"}, "do": [{"id": "d", "send": "broken"}]},
-                    {"else": [{"id": "night", "wait_until": {"time": "02:30"}}, {"id": "e", "send": "seen"}]},
-                ],
-            },
-        ],
-    },
-    {
-        "name": "left",
-        "enter": {"on": {"signal": "cart_left", "after": "2h"}, "again": "once_left"},
-        "exit": [{"on": {"event": "purchase"}, "as": "bought"}, _LATE],
-        "steps": [{"id": "f", "wait": "30m"}, {"id": "g", "send": "seen"}],
-    },
-]
 
 
 def random_log(
