@@ -4,8 +4,8 @@ A run stands at a step. It arrives there, and then the step is done at once, or 
 until one waits or the journey ends. There is no way back to a step except for ``repeat``, whose rounds are some time
 apart. So only finitely many steps are done at one instant.
 
-What a step asks or does outside of the run goes through a :class:`RunWorld`: conditions, the user's zone, messages, marks
-and calls.
+What a step asks or does outside of the run goes through a :class:`RunWorld`: conditions, the user's zone, messages,
+marks and calls.
 """
 
 from __future__ import annotations
