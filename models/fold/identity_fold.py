@@ -27,6 +27,7 @@ from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, Cause
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import LiveUser
+from models.fold.moved_runs import take_over_runs
 from models.fold.outputs import between_profiles
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
@@ -219,6 +220,7 @@ class IdentityFold:
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))
             effects.notices.extend(notices_of_withdrawal(ledger, event, lost, lost))
+            take_over_runs(piece, ledger, visitor.ledger, work.now)
             effects.has_moved_pending = True
 
         work.later(give)

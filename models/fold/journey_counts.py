@@ -50,6 +50,10 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
             case "ended":
                 self.ended = {**self.ended, one.outcome: self.ended.get(one.outcome, 0) + 1}
                 self._change(one.version, -1)
+            case "taken_over":
+                self._change(one.version, 1)
+            case "handed_over":
+                self._change(one.version, -1)
             case "converted":
                 self.converted += 1
                 self.converted_held_out += one.is_held_out

@@ -68,7 +68,9 @@ class Reactions:
 
     def follow(self, step: Step, at: int, effects: StepEffects) -> None:
         """Let the journeys of the user see the step, whose conditions are decided as of a time."""
-        if self._journeys is not None and (step.is_awaited or effects.signals or RUNS in step.user.decided):
+        has_moved = step.event is not None and step.event.identity is not None  # runs of a visitor may have come
+        has_reason = step.is_awaited or has_moved or bool(effects.signals) or RUNS in step.user.decided
+        if self._journeys is not None and has_reason:
             self._journeys.follow(step, at, self.recipient(step), effects)
 
     def wake(self, step: Step, due: int, effects: StepEffects) -> None:

@@ -14,6 +14,7 @@ from models.fold import clause_steps, step
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
 from models.fold.members import SegmentMove
+from models.fold.moved_runs import hand_over_runs
 from models.fold.outputs import between_profiles
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
@@ -117,6 +118,7 @@ class VisitorFold:
             effects.notices.extend(withdrawals_of_visitor(ledger, user.name, work.now))
             visitor = ledgers.taken_out(ledger)
             visitor.timers = carts
+            hand_over_runs(piece, visitor, work.now)
             reminded = {rule for rule, at in visitor.fired.items() if at >= taken.cart_at}
             rules = tuple(sorted(reminded | {pending.rule for pending in visitor.pending}))
             payload = pack_payload(taken, visitor, schema)

@@ -27,9 +27,10 @@ def taken_out(ledger: Ledger) -> Ledger:
 
     Timers and scores are not taken: they follow from the facts.
     """
-    taken = Ledger(sent=ledger.sent, withheld=ledger.withheld, pending=ledger.pending, fired=ledger.fired)
+    names = ("sent", "withheld", "pending", "fired", "runs", "marks")
+    taken = Ledger(**{name: getattr(ledger, name) for name in names})
     empty = Ledger()
-    for name in ("sent", "withheld", "pending", "fired"):
+    for name in names:
         setattr(ledger, name, getattr(empty, name))
     ledger.segment, ledger.segment_version = None, 0
     ledger.risk, ledger.risk_version, ledger.risk_at = None, 0, 0
@@ -70,6 +71,8 @@ def join_ledgers(
     for rule, at in visitor.fired.items():
         fired[rule] = max(at, fired.get(rule, 0))
     ledger.fired = fired
+    if visitor.marks:
+        ledger.marks = {**visitor.marks, **ledger.marks}
     return _join_pending(ledger, visitor, user, is_over)
 
 

@@ -26,12 +26,14 @@ from models.engage.journeys.machine import RunWorld, advance, meet
 from models.events import Event
 from models.profile.runs import Run, UserRuns
 
-MoveKind: TypeAlias = Literal["entered", "restarted", "refused", "converted", "ended"]
+MoveKind: TypeAlias = Literal["entered", "refused", "converted", "ended", "handed_over", "taken_over"]
 
 AskLeaf: TypeAlias = Callable[[Condition], Truth]
 """Return the truth of a clause that does not read the entry of a run."""
 
 
+RESTARTED = "restarted"
+"""The outcome of a run that a newer one with the same key has replaced."""
 VERSION_GONE = "version_gone"
 """The outcome of a run that no configuration in use describes any more."""
 
@@ -42,8 +44,8 @@ class RunMove(NamedTuple):
     Attributes
     ----------
     kind
-        ``entered``, ``restarted`` (a newer run has replaced it), ``refused`` (no run has begun), ``converted`` or
-        ``ended``.
+        ``entered``, ``refused`` (no run has begun), ``converted``, ``ended``, and for a run that moves with its user to
+        another partition: ``handed_over`` and ``taken_over``.
     journey, version
         The journey.
     at
@@ -196,7 +198,7 @@ class Walk:
             self._tell("refused", compiled, outcome=found.refusal or "")
             return
         if found.restarted is not None:
-            self._tell("restarted", compiled, found.restarted)
+            self._tell("ended", compiled, found.restarted, outcome=RESTARTED)
         self.runs = found.runs
         self._tell("entered", compiled, found.run)
         name = exit_of(journey, found.run, self.at, None, partial(self.truth, run=found.run))

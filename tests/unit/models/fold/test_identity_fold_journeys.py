@@ -1,0 +1,79 @@
+"""Runs of a visitor who logs in: they go on for the known user, and send to the user's address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
+from models.configuration.templates import Template
+from models.fold.journey_counts import JourneyCounts, joined_counts, key_of, read_counts
+from models.levels import NEWEST
+from models.log import Use
+from models.units import HOUR, MINUTE
+from tests.support.persons import Persons
+from tests.unit.models.fold.test_identity_fold_messages import happens, logs_in, messages, registered
+
+VISITOR, USER = "anonymous:a1", "u1"
+JOURNEY: dict[str, Any] = {
+    "name": "quote",
+    "enter": {"on": {"event": "Quote Asked"}, "keep": ["product"], "again": "always"},
+    "exit": [{"on": {"event": "Quote Accepted"}, "as": "accepted"}, {"after": "3d", "as": "late"}],
+    "steps": [{"id": "pause", "wait": "1h"}, {"id": "offer", "send": "offer"}],
+}
+
+
+def office() -> Persons:
+    """Return a log of three partitions with a journey."""
+    template = {"offer": Template(subject="About {{ entry.product }}", text="Hello. {{ unsubscribe_url }}")}
+    content = msgspec.Raw(encode(parse({"journeys": [JOURNEY]}, template)))
+    persons = Persons(3, level=NEWEST)
+    persons.control(Use(name="configuration", version=1, content=content))
+    return persons
+
+
+def asks(persons: Persons, user: str, number: int, at: int, product: str) -> None:
+    persons.tell(happens(number, user, "custom", at, name="Quote Asked", properties={"product": product}))
+
+
+def counts(persons: Persons) -> JourneyCounts:
+    return joined_counts(read_counts(state.records.get(key_of("quote"))) for state in persons.states)
+
+
+def test_a_run_that_began_before_the_login_sends_to_the_known_user() -> None:
+    persons = office()
+    registered(persons)
+    asks(persons, VISITOR, 1, MINUTE, "lamp")
+    logs_in(persons, 5 * MINUTE)
+    persons.pass_time(2 * HOUR)
+
+    assert [(message.user, message.rule, message.subject) for message in messages(persons)] == [
+        (USER, "quote/offer", "About lamp")
+    ]
+    assert counts(persons) == JourneyCounts(entered=1, ended={"completed": 1})
+
+
+def test_an_exit_after_the_login_ends_a_run_that_began_before_it() -> None:
+    persons = office()
+    registered(persons)
+    asks(persons, VISITOR, 1, MINUTE, "lamp")
+    logs_in(persons, 5 * MINUTE)
+    persons.tell(happens(60, USER, "custom", 10 * MINUTE, name="Quote Accepted"))
+    persons.pass_time(2 * HOUR)
+
+    assert messages(persons) == []
+    assert counts(persons) == JourneyCounts(entered=1, ended={"accepted": 1})
+
+
+def test_of_two_runs_of_one_person_the_older_one_goes_on() -> None:
+    persons = office()
+    registered(persons)
+    asks(persons, VISITOR, 1, MINUTE, "lamp")
+    asks(persons, USER, 2, 2 * MINUTE, "desk")
+    logs_in(persons, 5 * MINUTE)
+    persons.pass_time(2 * HOUR)
+
+    assert [message.subject for message in messages(persons)] == ["About lamp"]
+    assert counts(persons) == JourneyCounts(entered=2, ended={"completed": 1, "merged": 1})
