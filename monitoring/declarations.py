@@ -104,6 +104,12 @@ DECLARED: tuple[Declared, ...] = (
     Declared("timers_fired", "counter", "Timers that fired, by name.", ("timer",)),
     Declared("signals", "counter", "Signals emitted, by kind (segment_entered, churn_risk ...).", ("kind",)),
     Declared("segment_moves", "counter", "Moves into segments by rule and out of them.", ("segment", "move")),
+    Declared(
+        "journey_moves",
+        "counter",
+        "Runs of journeys: entered, refused, converted, ended, and moved with a visitor who logs in; with the outcome.",
+        ("journey", "move", "outcome"),
+    ),
     Declared("stage_moves", "counter", "Moves of users between stages of the lifecycle.", ("origin", "target")),
     Declared(
         "decisions",

@@ -13,6 +13,7 @@ from models.fold.identity_view import describe_identity
 from models.fold.membership_view import memberships
 from models.fold.moments import moment
 from models.fold.rfm import SCORES, buyer_of, issued_score, next_change
+from models.fold.run_view import describe_runs
 from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
 from models.profile import consents, features, orders
 from models.profile.decay import month_share
@@ -62,6 +63,8 @@ def describe(user: str, customer: Customer, now: int, versions: Versions) -> dic
         "churn": _churn(customer, row, versions),
         "rfm": _rfm(customer, now, versions),
         "features": None if row is None else dict(zip(features.FEATURES, (round(x, 4) for x in row), strict=True)),
+        "journeys": describe_runs(customer, versions),
+        "marks": ledger.marks,
         "messages": [_sent(message) for message in ledger.sent],
         "not_sent": [_withheld(message, customer, versions) for message in ledger.withheld],
         "waiting": [_pending(message) for message in ledger.pending],

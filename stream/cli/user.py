@@ -193,6 +193,12 @@ def _lifecycle(found: dict[str, Any] | None) -> str:
     return str(found["stage"]) + (f" since {short_time(found['since'])}" if found["since"] else "")
 
 
+def _run(run: dict[str, Any]) -> str:
+    """Return where a run waits."""
+    until = f" until {short_time(run['until'])}" if run["until"] else ""
+    return f"{run['journey']} at {run['step'] or '?'}{until}" + (" (control group)" if run["control_group"] else "")
+
+
 def _rfm(answer: dict[str, Any]) -> str:
     rfm = answer["rfm"]
     if rfm is None:
@@ -266,6 +272,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("segment", _segment(answer["segment"])),
         ("segments", ", ".join(f"{one['name']} since {short_time(one['since'])}" for one in answer["segments"]) or "-"),
         ("lifecycle", _lifecycle(answer["lifecycle"])),
+        ("journeys", "; ".join(map(_run, answer["journeys"])) or "-"),
         ("RFM scores", _rfm(answer)),
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
         ("recent items", ", ".join(recent[:8]) or "-"),

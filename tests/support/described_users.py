@@ -17,6 +17,8 @@ import msgspec
 from models.conditions.program import segment_key
 from models.conditions.user_state import Memberships
 from models.configuration.compiled import encode
+from models.configuration.journeys.parsing import parse_journey
+from models.configuration.journeys.versions import version_of
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.errors import PerennialError
@@ -29,6 +31,7 @@ from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, 
 from models.profile.numbers import numbers_of, put_back
 from models.profile.orders import WHOLE
 from models.profile.reducers import reduce_facts
+from models.profile.runs import Run, UserRuns
 from models.profile.state import CartLine, Customer, KnownOrder
 from models.units import DAY, HOUR
 from tests.support.configured_versions import churn_version, population_version, segments_version
@@ -49,10 +52,20 @@ NAMED = {
     "profile.consent": "CHANNEL",
     "rfm.spent_without_refunds": "CURRENCY",
     "features": "NAME",
+    "marks": "NAME",
+    "journeys[].entry": "NAME",
+    "journeys[].outcomes": "STEP",
 }
 """Objects whose keys are data, and what their keys are."""
-_ANY = "profile.traits.NAME"
+_ANY = ("profile.traits.NAME", "journeys[].entry.NAME", "marks.NAME")
+"""Fields that may have a value of any kind."""
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z")
+_TRIAL = {
+    "name": "trial",
+    "enter": {"on": {"event": "Trial Started"}, "key": "workspace"},
+    "exit": [{"after": "30d", "as": "late"}],
+    "steps": [{"id": "pause", "wait": "2d"}, {"id": "hello", "send": "t"}],
+}
 _COOL = {"name": "cool", "template": "t", "cooldown": "3d", "when": {"cart_left": {"for": "1h"}}}
 
 
@@ -60,7 +73,8 @@ def answers() -> list[dict[str, Any]]:
     """Return the answers about a user with everything, one with nothing, a visitor who has logged in, and a buyer."""
     versions = Versions()
     versions.use("level", 2, b"")
-    configured = parse({"rules": [_COOL], "segments": [VIEWERS], "lifecycle": {}}, {"t": Template("Hi", "text")})
+    sections = {"rules": [_COOL], "segments": [VIEWERS], "lifecycle": {}, "journeys": [_TRIAL]}
+    configured = parse(sections, {"t": Template("Hi", "text")})
     versions.use("configuration", 1, encode(configured))
     for model in (churn_version(1), segments_version(1), population_version(1)):
         versions.use(model.name, 1, bytes(model.content))
@@ -113,6 +127,10 @@ def _ada() -> Customer:
     ledger.pending = [Pending("cool", b"{}", START + 4 * DAY, START + 5 * DAY, detail="text.liquid:3")]
     ledger.pending.append(Pending("cool", b"{}", START + 4 * DAY, START + 5 * DAY))
     ledger.timers = [Timer(START + HOUR, "assess")]
+    version, kept = version_of(parse_journey(_TRIAL, "")), {"workspace": "w1"}
+    run = Run("5e8a7a9a4ac5a2a4", "trial", version, START, '"w1"', kept, arrived_at=START, until=START + DAY)
+    gone = Run("5e8a7a9a4ac5a2a5", "trial", "0", START, outcomes={"hello": "sent"})
+    ledger.runs, ledger.marks = UserRuns((run, gone)), {"onboarded": "yes"}
     links = {"anonymous:a1": IdentityLink(START, "m1", "merge:1", START, "merged", 2, 7)}
     links["anonymous:a2"] = IdentityLink(START, "m2")
     customer.identity = ProfileIdentity(links=links, conflicts=[IdentityConflict("bob", START, "known_to_known")])
@@ -132,7 +150,7 @@ def fields(found: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 
 def _walk(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    if path == _ANY:
+    if path in _ANY:
         yield path, "any value"
     elif isinstance(value, dict):
         if path:
