@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.fold.moments import moment
-from models.profile.links import ProfileIdentity
+from models.profile.links import LinkSplit, ProfileIdentity
 from models.profile.state import Customer
 
 
@@ -30,6 +30,8 @@ def describe_identity(customer: Customer) -> dict[str, Any]:
                 "outcome": link.outcome or "waiting",
                 "events": link.events,
                 "forwarded": link.number,
+                "is_split": link.is_split,
+                "split": None if link.split is None else _split(link.split),
             }
             for anonymous, link in identity.links.items()
         ],
@@ -42,5 +44,10 @@ def describe_identity(customer: Customer) -> dict[str, Any]:
             "merge": owner.merge,
             "forwarded": owner.number,
         },
+        "splits": [{"user": user, **_split(one)} for user, one in identity.splits.items()],
         "conflicts": [{"other": one.other, "at": moment(one.at), "reason": one.reason} for one in identity.conflicts],
     }
+
+
+def _split(split: LinkSplit) -> dict[str, Any]:
+    return {"id": split.id, "at": moment(split.at), "until": moment(split.until), "events": split.events}

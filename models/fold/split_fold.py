@@ -19,7 +19,7 @@ from models.events import Channel, Event, MergeRecord
 from models.fold.assessment import LABEL
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.effects import StepEffects
-from models.fold.live_user import PENDING
+from models.fold.live_user import PENDING, RUNS
 from models.fold.members import SegmentMove
 from models.fold.outputs import between_profiles, encode_effects
 from models.fold.partition_state import PartitionState
@@ -158,11 +158,12 @@ class SplitFold:
         if not found.facts.cart:
             ledger.pending = [one for one in ledger.pending if _decode_signal(one.signal).kind != "cart_left"]
         replaced = Customer(found.facts, ledger, self._record.offset, identity=customer.identity)
-        label = next((timer.due for timer in kept.timers if timer.name == LABEL), 0)
-        for name, due in ((LABEL, label), (PENDING, min((one.until for one in ledger.pending), default=0))):
+        dues = {timer.name: timer.due for timer in kept.timers if timer.name in (LABEL, RUNS)}
+        dues[PENDING] = min((one.until for one in ledger.pending), default=0)
+        for name in (LABEL, RUNS, PENDING):
             timers.cancel(replaced, name)
-            if due:
-                timers.set_timer(replaced, name, max(due, now + 1))
+            if dues.get(name):
+                timers.set_timer(replaced, name, max(dues[name], now + 1))
         self._count_moves(kept, ledger)
         self._count_stages(None if is_visitor else customer, replaced)
         self._withdraw(before, replaced)

@@ -12,7 +12,7 @@ from models.events import MergeRecord
 from models.fold.assessment import LABEL
 from models.fold.conditions_in_use import AskedConditions
 from models.fold.handovers import ReplacedRecord, merges_in
-from models.fold.live_user import PENDING
+from models.fold.live_user import PENDING, RUNS
 from models.fold.partition import PartitionFold
 from models.fold.versions import Versions
 from models.identity.ledgers import given_back
@@ -158,8 +158,8 @@ class UnlinkedFold:
         empty = Ledger()
         for name in KEPT:
             setattr(customer.ledger, name, getattr(empty, name))
-        timers.cancel(customer, PENDING)
-        timers.cancel(customer, LABEL)
+        for name in (PENDING, LABEL, RUNS):
+            timers.cancel(customer, name)
         return customer
 
     def control(self, plan: SplitPlan, user: str, events: int, handed: Sequence[Ledger] = ()) -> ProfileSplit:

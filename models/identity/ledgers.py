@@ -10,7 +10,9 @@ import msgspec
 from models.configuration.compiled import Configuration
 from models.engage import caps
 from models.engage.proposal import MAX_WAITING_BYTES, MAX_WITHHELD
+from models.identity.runs import join_runs
 from models.profile.ledger import Ledger, Pending
+from models.profile.runs import UserRuns
 from models.profile.signals import Signal
 
 _decode_signal = msgspec.json.Decoder(Signal).decode
@@ -79,7 +81,7 @@ def join_ledgers(
 def given_back(ledger: Ledger, handed: Iterable[Ledger], configuration: Configuration, now: int) -> None:
     """Add to the ledger of a visitor what its profile has handed over, so that caps and cooldowns hold for it, too.
 
-    Waiting messages are not given back, because they wait at the known user's profile.
+    Waiting messages and runs are not given back, because they go on at the known user's profile.
 
     Parameters
     ----------
@@ -93,8 +95,10 @@ def given_back(ledger: Ledger, handed: Iterable[Ledger], configuration: Configur
         The partition's clock, milliseconds.
     """
     for one in handed:
-        other = Ledger(sent=one.sent, withheld=one.withheld, fired=one.fired)
+        other = Ledger(sent=one.sent, withheld=one.withheld, fired=one.fired, marks=one.marks)
         join_ledgers(ledger, other, "", configuration, now, _is_never_over)
+        if one.runs is not None and one.runs.entered:
+            ledger.runs = join_runs(ledger.runs or UserRuns(), UserRuns((), one.runs.entered)).runs
 
 
 def _is_never_over(_: Signal) -> bool:

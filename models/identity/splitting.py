@@ -14,7 +14,7 @@ from models.identity.linking import is_nameless
 from models.profile.ledger import Ledger
 from models.profile.links import MAX_ACTED, MAX_SPLITS, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 
-KEPT = ("sent", "withheld", "pending", "fired", "examples")
+KEPT = ("sent", "withheld", "pending", "fired", "examples", "runs", "marks")
 """Parts of a ledger that a split does not change: what was decided and sent. All other parts follow from the facts."""
 
 

@@ -1,4 +1,5 @@
-"""An installation on this machine: start it and check it.
+"""An installation on this machine: start it, check it, and split profiles.
 
-This package may import ``collector``, ``delivery``, ``rebuild``, ``log``, ``settings``, ``processes`` and ``cluster``.
+This package may import ``collector``, ``delivery``, ``rebuild``, ``lookup``, ``log``, ``settings``, ``processes`` and
+``cluster``.
 """

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 from yarl import URL
 
 from models.errors import PerennialError
-from stream.lookup.identity import HEADER, Identity
+from stream.lookup.identity import CLOCK, HEADER, Identity
 
 TIMEOUT_S = 5.0
 """How long a worker may take to answer, seconds."""
@@ -67,6 +68,13 @@ async def find(
     session: aiohttp.ClientSession, addresses: Sequence[str], path: str, own: Identity | None
 ) -> tuple[str, bytes]:
     """Ask for ``path`` over an open session; return the address that answered and the body; raise as :func:`ask`."""
+    address, answer = await _find(session, addresses, path, own)
+    return address, answer.body
+
+
+async def _find(
+    session: aiohttp.ClientSession, addresses: Sequence[str], path: str, own: Identity | None
+) -> tuple[str, _Answer]:
     said: list[str] = []
     others: list[str] = []
     nameless: list[str] = []
@@ -81,7 +89,7 @@ async def find(
             others.append(f"{address} ({answer.identity})")
             continue
         if answer.status == 200:
-            return address, answer.body
+            return address, answer
         message = _message(answer.body)
         if answer.status == 404:
             raise UnknownUser(message)
@@ -122,10 +130,26 @@ async def ask_each(addresses: Sequence[str], path: str, own: Identity | None = N
     return found
 
 
+class StoredState(NamedTuple):
+    """The stored state of a user, as the worker that owns the user has committed it.
+
+    Attributes
+    ----------
+    packed
+        The state (:mod:`models.profile.codec`).
+    now
+        The clock of the user's partition, milliseconds.
+    """
+
+    packed: bytes
+    now: int
+
+
 class _Answer(NamedTuple):
     identity: str | None
     status: int
     body: bytes
+    now: int = 0
 
 
 async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answer | None:
@@ -136,7 +160,7 @@ async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answ
             identity = answer.headers.get(HEADER)
             if identity is None:  # another program, whose answer may have any length
                 return _Answer(None, answer.status, b"")
-            return _Answer(identity, answer.status, await answer.read())
+            return _Answer(identity, answer.status, await answer.read(), int(answer.headers.get(CLOCK, 0)))
     except (aiohttp.ClientError, TimeoutError):
         return None  # nothing listens there, or the program there is not an HTTP server
 
@@ -155,6 +179,13 @@ async def ask_json(addresses: Sequence[str], path: str, own: Identity | None = N
     """Ask for ``path`` and read the answer as JSON. Errors are those of :func:`ask`."""
     answer: dict[str, Any] = orjson.loads(await ask(addresses, path, own))
     return answer
+
+
+async def ask_state(addresses: Sequence[str], user: str, own: Identity | None = None) -> StoredState:
+    """Ask for the stored state of a user. Errors are those of :func:`ask`."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+        _, answer = await _find(session, addresses, f"/v1/users/{quote(user, safe='')}/state", own)
+        return StoredState(answer.body, answer.now)
 
 
 def _message(body: bytes) -> str:

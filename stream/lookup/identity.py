@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 HEADER = "X-Perennial-Installation"
 """Header of each answer, with the identity of the worker's installation."""
 
+CLOCK = "X-Now"
+"""Header of the answer with a user's stored state: the clock of the user's partition."""
+
 Identity = Callable[[], str]
 """Function that returns the identity of the client's installation. It may ask the broker, so call it in a thread."""
 

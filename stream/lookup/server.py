@@ -32,7 +32,7 @@ from models.profile.codec import unpack
 from models.profile.recent_items import RecentItem
 from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
-from stream.lookup.identity import HEADER
+from stream.lookup.identity import CLOCK, HEADER
 from stream.lookup.refusals import HttpRefusal
 from stream.lookup.segment_answers import OpenPartition, SegmentAnswers
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
@@ -182,7 +182,7 @@ class LookupServer:
         user, _, state, packed = self._look_up(request)
         if packed is None:
             raise _unknown(user)
-        headers = {"X-Now": str(read_memo(state).now)}
+        headers = {CLOCK: str(read_memo(state).now)}
         return web.Response(body=packed, content_type="application/octet-stream", headers=headers)
 
     async def _recommendations(self, request: web.Request) -> web.Response:

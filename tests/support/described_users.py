@@ -27,7 +27,7 @@ from models.fold.versions import Versions
 from models.fold.view import describe
 from models.profile.consents import ConsentProof, grant, withdraw
 from models.profile.ledger import IssuedRfm, Pending, SentMessage, Stage, Timer, Withheld
-from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, ProfileIdentity
+from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.numbers import numbers_of, put_back
 from models.profile.orders import WHOLE
 from models.profile.reducers import reduce_facts
@@ -79,7 +79,8 @@ def answers() -> list[dict[str, Any]]:
     for model in (churn_version(1), segments_version(1), population_version(1)):
         versions.use(model.name, 1, bytes(model.content))
     owner = IdentityOwner("ada", START, "m1", "merge:1", 3)
-    visitor = Customer(identity=ProfileIdentity(owner=owner))
+    split = LinkSplit("s1", START, START + DAY, 7)
+    visitor = Customer(identity=ProfileIdentity(owner=owner, splits={"bob": split}))
     return [
         describe("ada", _ada(), START + 3 * DAY, versions),
         describe("nobody", Customer(), START, Versions()),
@@ -133,6 +134,7 @@ def _ada() -> Customer:
     ledger.runs, ledger.marks = UserRuns((run, gone)), {"onboarded": "yes"}
     links = {"anonymous:a1": IdentityLink(START, "m1", "merge:1", START, "merged", 2, 7)}
     links["anonymous:a2"] = IdentityLink(START, "m2")
+    links["anonymous:a3"] = IdentityLink(START, "m3", split=LinkSplit("s1", START, START + DAY, 7))
     customer.identity = ProfileIdentity(links=links, conflicts=[IdentityConflict("bob", START, "known_to_known")])
     return customer
 

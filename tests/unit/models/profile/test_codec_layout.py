@@ -19,7 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "768de228412671f4",
+    ("profile", 5): "317f96632692c5d9",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "265a3b30358a9bea",
 }
