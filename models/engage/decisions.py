@@ -27,6 +27,7 @@ Reason = Literal[
     "template_error",
     "rule_gone",
     "public_key",
+    "exited",
 ]
 """The reason why a message was deferred or dropped; empty for one that was sent.
 
@@ -36,6 +37,7 @@ Reason = Literal[
   templates (``planner.MAX_HELD``, ``proposal.MAX_WAITING_BYTES``).
 - ``template_error``: a deferred message waits for a configuration that can render it.
 - ``rule_gone``: the configuration in use has no such rule any more, or not its template.
+- ``exited``: the run of a journey has ended by an exit while the message waited.
 - ``public_key``: the event came with a browser key, so anyone could have sent it. It triggers no transactional message.
 """
 

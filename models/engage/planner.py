@@ -96,12 +96,34 @@ class Planner:
         due = [pending for pending in ledger.pending if pending.until <= now]
         return tuple(self._retry(pending, recipient) for pending in due)
 
+    def recall(self, runs: Collection[str], recipient: Recipient) -> tuple[Decision, ...]:
+        """Drop all pending messages of runs that have ended by an exit.
+
+        Parameters
+        ----------
+        runs
+            Ids of the runs.
+        recipient
+            The recipient.
+        """
+        ledger, found = recipient.customer.ledger, list[Decision]()
+        for pending in tuple(ledger.pending):
+            signal = _decode_signal(pending.signal)
+            if signal.run in runs:
+                ledger.pending = [other for other in ledger.pending if other is not pending]
+                rule = self._rule(pending) or _deleted(pending)
+                found.append(self._proposal(rule, signal, recipient).drop("exited"))
+        return tuple(found)
+
+    def _rule(self, pending: Pending) -> Rule | None:
+        return self.configuration.by_name.get(pending.rule) or self.older.get(pending.rule)
+
     def _retry(self, pending: Pending, recipient: Recipient) -> Decision:
         """Remove a pending message from the ledger, and decide again; all checks are made again, consent included."""
         ledger = recipient.customer.ledger
         ledger.pending = [other for other in ledger.pending if other is not pending]
         signal = _decode_signal(pending.signal)
-        rule = self.configuration.by_name.get(pending.rule) or self.older.get(pending.rule)
+        rule = self._rule(pending)
         if rule is None:
             return self._proposal(_deleted(pending), signal, recipient).drop("rule_gone")
         proposal = self._proposal(rule, signal, recipient)

@@ -20,6 +20,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "quiet_hours": "it was within quiet hours",
         "template_error": "the template could not be rendered",
         "public_key": "its trigger came with a browser key, which anybody can read",
+        "exited": "the journey had ended by an exit while the message waited",
         "rule_gone": "the rule was deleted while the message waited",
     }
 )

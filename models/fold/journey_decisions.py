@@ -15,7 +15,7 @@ from models.configuration.compiled import send_rule
 from models.configuration.journeys.definition import CallStep, EventTrigger, SendStep, SetStep
 from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.events import matches
-from models.engage.journeys.machine import SendVerdict
+from models.engage.journeys.machine import COMPLETED, SendVerdict
 from models.engage.journeys.walking import CompiledJourney, RunMove, Walk
 from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
@@ -93,6 +93,10 @@ class JourneyDecisions:
         if walk.runs != before:
             user.ledger.runs = walk.runs
             user.has_changed = True
+        exited = {move.run for move in walk.moves if move.kind == "ended" and move.outcome != COMPLETED}
+        if exited and user.ledger.pending:
+            effects.decisions += self._piece.versions.planner().recall(exited, recipient)
+            effects.has_moved_pending = True
         self._timers.set(user, RUNS, walk.next_due() if walk.runs.active else NEVER, step.number)
         self._tell(step, walk.moves, effects)
 

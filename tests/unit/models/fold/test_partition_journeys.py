@@ -242,6 +242,24 @@ def test_an_exit_on_a_segment_and_a_branch_on_a_clause_see_the_step(size: int) -
     assert moves(outputs) == [(2 * MINUTE, "entered", ""), (DAY, "ended", "staff")]
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_an_exit_drops_a_message_that_waits_for_the_end_of_quiet_hours(size: int) -> None:
+    start = custom("u1", HOUR, "Trial Started", workspace="w1", plan="pro")
+    other = custom("u1", HOUR, "Trial Started", workspace="w2", plan="team")
+    bought = custom("u1", 2 * HOUR, "Subscribed", workspace="w1")
+    night = {"from": "00:00", "to": "08:00"}
+    records = log(
+        configuration(1, TRIAL, quiet_hours=night), known("u1"), consent("u1"), start, other, bought, tick(9 * HOUR)
+    )
+
+    _, outputs = fold(records, size)
+
+    dropped = [(one["rule"], one["reason"]) for topic, one in outputs if one.get("outcome") == "dropped"]
+    assert dropped[:1] == [("trial/first", "exited")]
+    assert sent(outputs)[0][1:] == ("trial/first", "hello team")
+    assert not any(subject.endswith("pro") for _, _, subject in sent(outputs))
+
+
 def test_the_control_group_walks_the_same_way_and_gets_nothing() -> None:
     held_out = {**TRIAL, "holdout": "100%"}
     start = custom("u1", HOUR, "Trial Started", workspace="w1", plan="pro")
