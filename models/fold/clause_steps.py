@@ -56,7 +56,9 @@ def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     facts.known_since = facts.known_since or facts.first_seen or now
     if conditions.features and user.ledger.assessed_at and not _holds(user, conditions.features):
         piece.recall(user)
-    person = _person(piece, conditions, user)
+    person, since = _person(piece, conditions, user), user.open_conditions().memberships.since
+    for key in [key for key in since if step.adopts_from < conditions.begun.get(key, 0)]:
+        del since[key]  # the segment was removed, and came again, since the user was decided
     step.adoption = conditions.evaluator.adopt(user.open_conditions(), now, person, has_scores=False)
     step.user.has_steps = True
     _set_timer(conditions, user, now, person)

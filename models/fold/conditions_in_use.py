@@ -81,6 +81,7 @@ class _Stored(msgspec.Struct, array_like=True):
     staged_from: int = 0
     waiting: int = 0
     entering: dict[int, int] = {}
+    begun: dict[int, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -133,6 +134,9 @@ class ConditionsInUse:
     entering
         The generation at which a segment was applied whose matching users enter with a signal, by the segment's number.
         Users of earlier generations enter so when they come to the conditions.
+    begun
+        For each segment, the first of the successive generations that have it, by the segment's number. No user of an
+        earlier generation is counted among its members.
     program, evaluator
         The compiled conditions, and their evaluation.
     reads_consent, reads_learned
@@ -160,6 +164,7 @@ class ConditionsInUse:
         self.waiting = change.users
         self.program = ConditionProgram(asked.segments, self.covered_from, asked.watched, asked.scale)
         self.program.pending = frozenset(pending) & self.program.leaves.keys()
+        self.begun = dict.fromkeys((segment.key for segment in self.program.segments), generation)
         self.evaluator = Evaluator(self.program)
         names = [*self.program.by_value, *self.program.numbers]
         self.reads_consent = any(subject == "consent" for subject, _ in names)
@@ -180,7 +185,7 @@ class ConditionsInUse:
         """Return what is stored besides the segments, which the configuration has."""
         pending = sorted(self.program.pending)
         place = (self.generation, *self.change, self.is_complete, self.covered_from)
-        return _encode(_Stored(*place, pending, self.staged_from, self.waiting, self.entering))
+        return _encode(_Stored(*place, pending, self.staged_from, self.waiting, self.entering, self.begun))
 
     # --- history of clauses ----------------------------------------------------------------------------------------
 
@@ -206,7 +211,7 @@ class ConditionsInUse:
             covered |= dict.fromkeys(sorted(done), covered_from)
         rest = self.program.pending - done
         found = ConditionsInUse(self.asked, self.generation + 1, change, covered, rest)
-        found.staged_from = self.staged_from
+        found.staged_from, found.begun = self.staged_from, self.begun
         known_only_now = {self.program.segments[index].key for index in dependents_of(self.program, done)}
         found.entering = {key: found.generation if key in known_only_now else at for key, at in self.entering.items()}
         return found
@@ -262,8 +267,10 @@ def succession(before: ConditionsInUse | None, asked: AskedConditions, change: C
     generation, pending = (1, frozenset[int]()) if before is None else (before.generation + 1, before.program.pending)
     found = ConditionsInUse(asked, generation, change, covered, pending)
     found.entering = _entering(before, found)
-    if before is not None and before.staged_from and found.staged_from:
-        found.staged_from = before.staged_from
+    if before is not None:
+        found.begun |= {key: begun for key, begun in before.begun.items() if key in found.begun}
+        if before.staged_from and found.staged_from:
+            found.staged_from = before.staged_from
     return found
 
 
@@ -304,5 +311,5 @@ def restored(asked: AskedConditions, content: bytes) -> ConditionsInUse:
     )
     found.is_complete = stored.is_complete
     found.waiting = stored.waiting
-    found.staged_from, found.entering = stored.staged_from, stored.entering
+    found.staged_from, found.entering, found.begun = stored.staged_from, stored.entering, stored.begun
     return found

@@ -1,7 +1,8 @@
 """The members of segments by rule, counted by partition: how many there are, who came last, and the moves of each day.
 
 A partition keeps one small record for each segment, which is written only when the segment changes. So the
-users need not be gone through to count them.
+users need not be gone through to count them. If some of the newest members leave, other members take their place: those
+who stay when a later step decides their segments.
 """
 
 from __future__ import annotations
@@ -44,6 +45,24 @@ class SegmentMove(NamedTuple):
     has_entered: bool
     at: int
     is_silent: bool
+
+
+class StayingMember(NamedTuple):
+    """A member of a segment by rule who stays after a step has decided the user's segments.
+
+    Attributes
+    ----------
+    segment
+        Name of the segment.
+    user
+        The user's id.
+    since
+        Time of the entry, milliseconds.
+    """
+
+    segment: str
+    user: str
+    since: int
 
 
 class DayMoves(msgspec.Struct, array_like=True, gc=False):
@@ -89,6 +108,18 @@ class SegmentMembers(msgspec.Struct, array_like=True, gc=False):
     days: list[DayMoves] = []
     newest: list[Entrant] = []
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there are members who are not among the newest although there is room, because others have left."""
+        return len(self.newest) < min(MAX_NEWEST, self.number)
+
+    def stay(self, one: StayingMember) -> bool:
+        """Add a member to the newest ones if there is room, and return whether the member was added."""
+        if not self.has_room or any(known.user == one.user for known in self.newest):
+            return False
+        self.newest = sorted([*self.newest, Entrant(one.since, one.user)], key=_entry)
+        return True
+
     def move(self, one: SegmentMove) -> None:
         """Count a move."""
         sign, day = 1 if one.has_entered else -1, one.at // DAY
@@ -126,6 +157,8 @@ class MemberCounts:
         self._committed = committed
         self._known: dict[str, SegmentMembers] = {}
         self._changed: dict[bytes, bytes | None] = {}
+        stored = (key[len(KEY) :].decode() for key in committed.records if key.startswith(KEY))
+        self._with_room = {name for name in stored if self.of(name).has_room}
 
     def __repr__(self) -> str:
         """Show the number of segments read."""
@@ -139,18 +172,30 @@ class MemberCounts:
             found = self._known[segment] = SegmentMembers() if content is None else _decode(content)
         return found
 
-    def move(self, moves: Iterable[SegmentMove]) -> None:
+    def move(self, moves: Iterable[SegmentMove | StayingMember]) -> None:
         """Count moves."""
         changed = {}
         for one in moves:
-            changed[one.segment] = self.of(one.segment)
-            changed[one.segment].move(one)
-        self._changed.update((key_of(name), _encode(members)) for name, members in changed.items())
+            members = self.of(one.segment)
+            if isinstance(one, SegmentMove):
+                members.move(one)
+            elif not members.stay(one):
+                continue
+            changed[one.segment] = members
+        for name, members in changed.items():
+            self._changed[key_of(name)] = _encode(members)
+            (self._with_room.add if members.has_room else self._with_room.discard)(name)
 
     def drop(self, segment: str) -> None:
         """Forget a segment that is no longer in use."""
         self._known[segment] = SegmentMembers()
         self._changed[key_of(segment)] = None
+        self._with_room.discard(segment)
+
+    @property
+    def with_room(self) -> frozenset[str]:
+        """Names of the segments that have room among the newest members."""
+        return frozenset(self._with_room)
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded members that have changed since the last call."""
@@ -174,13 +219,17 @@ def joined(parts: Iterable[SegmentMembers]) -> SegmentMembers:
             known.entered += one.entered
             known.left += one.left
             known.adopted += one.adopted
-    newest.sort(key=lambda one: (one.since, one.user))
+    newest.sort(key=_entry)
     return SegmentMembers(number, [days[day] for day in sorted(days)][-MAX_DAYS:], newest[-MAX_NEWEST:])
 
 
 def key_of(segment: str) -> bytes:
     """Return the key of the record of a segment's members."""
     return KEY + segment.encode()
+
+
+def _entry(one: Entrant) -> tuple[int, str]:
+    return one.since, one.user
 
 
 def _day(moves: DayMoves) -> int:

@@ -221,6 +221,7 @@ class _Slice:
             batch.records, begin, state.memo.now, BEFORE_ALL if self._steps == 1 else failures.ends_before
         )
         piece = Piece(state.versions, outputs, state.memo.now, timers)
+        piece.members = state.members
         facts = FactsPass(state, piece, Limits(min(self._steps, failures.max_steps), self._timers_left), failures)
         end = -1
         try:

@@ -30,7 +30,7 @@ from models.events import Event
 from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, STATEMENT, Cause
 from models.fold.live_user import LiveUser
-from models.fold.members import SegmentMove
+from models.fold.members import MemberCounts, SegmentMove, StayingMember
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
@@ -184,7 +184,9 @@ class Piece:
     statements
         Steps that are the statement of an event that is not folded, or not as a whole.
     moves
-        Moves of users into segments by rule and out of them.
+        Moves of users into segments by rule and out of them, and members who stay if the newest ones have room.
+    members
+        The members of the segments before the piece; ``None`` without segments.
     stages
         Moves of users between stages of the lifecycle.
     runs
@@ -207,7 +209,8 @@ class Piece:
         self.agenda: list[Step] = []
         self.taken: list[tuple[OpenExample, Step]] = []
         self.statements: list[Step] = []
-        self.moves: list[SegmentMove] = []
+        self.moves: list[SegmentMove | StayingMember] = []
+        self.members: MemberCounts | None = None
         self.stages: list[StageCount] = []
         self.runs: list[RunMove] = []
         self.completes_conditions = False

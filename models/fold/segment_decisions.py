@@ -6,7 +6,7 @@ sees the clauses as they were after its step. Scores are those of the step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC
 
 from models.conditions.clauses import Condition, SegmentClause
@@ -24,7 +24,7 @@ from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.decision_timers import DecisionTimers
 from models.fold.issued_features import IssuedFeatures
 from models.fold.live_user import WAITS, LiveUser
-from models.fold.members import SegmentMove
+from models.fold.members import SegmentMove, StayingMember
 from models.fold.piece import Piece, Step
 from models.fold.rfm import changed_scores
 from models.fold.scores import PieceScores
@@ -73,6 +73,9 @@ class SegmentDecisions:
         self._timers = timers
         self.features = IssuedFeatures(conditions, scores) if conditions.features else None
         self._left: dict[int, str | None] = {}
+        # A segment whose newest members may have room; whether they have is decided when the moves are counted.
+        self._with_room = set[str]() if piece.members is None else set(piece.members.with_room)
+        self._looked_at = 0
         self._stages = None if conditions.machine is None else StageDecisions(piece, conditions)
         self._risks: list[NumberIndex] = []
         configuration = piece.versions.configuration
@@ -124,13 +127,10 @@ class SegmentDecisions:
         view = self._view(step, at, step.number - 1, person)
         if self._stages is not None:
             self._stages.adopt(step, found, view)
-        signals = []
-        for move in self._decide(step, found, view):
-            is_entry = move.has_entered and self._conditions.enters(segment_key(move.segment), step.adopts_from)
-            self._count(user, move, is_silent=not is_entry)
-            if is_entry:
-                signals.append(self._signal(user.name, move, move.at, f"timer:{ADOPT}"))
-        return signals
+        moves = self._decide(step, found, view)
+        entries = [one for one in moves if one.has_entered and self._enters(one, step)]
+        self._count(user, moves, silent={one.segment for one in moves} - {one.segment for one in entries})
+        return [self._signal(user.name, move, move.at, f"timer:{ADOPT}") for move in entries]
 
     def decide(self, step: Step) -> list[Signal]:
         """Decide the segments that a step may have changed, and return the signals."""
@@ -145,8 +145,7 @@ class SegmentDecisions:
         view = self._view(step, at, step.number, person)
         signals = [] if self._stages is None else self._stages.decide(step, found, view)
         moves = self._decide(step, found, view)
-        for move in moves:
-            self._count(user, move, is_silent=False)
+        self._count(user, moves)
         return [*signals, *(self._signal_of(step, move) for move in moves)]
 
     def wait(self, step: Step, due: int) -> list[Signal]:
@@ -154,8 +153,7 @@ class SegmentDecisions:
         user, found, person = step.user, ClauseStep(), self._person(step, step.number)
         self._add_waits(user, found, due, person)
         moves = self._decide(step, found, self._view(step, due, step.number, person))
-        for move in moves:
-            self._count(user, move, is_silent=False)
+        self._count(user, moves)
         return [self._signal_of(step, move) for move in moves]
 
     # --- truths for journeys ---------------------------------------------------------------------------------------
@@ -231,9 +229,25 @@ class SegmentDecisions:
         zone = time_zone(facts.traits, configuration) if self._program.zoned else UTC
         return Person(user.name, values, zone, user.facts.known_since)
 
-    def _count(self, user: LiveUser, move: Move, *, is_silent: bool) -> None:
-        self._piece.moves.append(SegmentMove(move.segment, user.name, move.has_entered, move.at, is_silent))
-        self._piece.outputs.count("segment_moves", move.segment, "entered" if move.has_entered else "left")
+    def _enters(self, move: Move, step: Step) -> bool:
+        return self._conditions.enters(segment_key(move.segment), step.adopts_from)
+
+    def _count(self, user: LiveUser, moves: list[Move], silent: Collection[str] = ()) -> None:
+        """Count the moves of a step, and keep the user among the newest members where these have room."""
+        counted = self._piece.moves
+        for move in moves:
+            is_silent = move.segment in silent
+            counted.append(SegmentMove(move.segment, user.name, move.has_entered, move.at, is_silent))
+            self._piece.outputs.count("segment_moves", move.segment, "entered" if move.has_entered else "left")
+        if len(counted) > self._looked_at:
+            left = (one for one in counted[self._looked_at :] if isinstance(one, SegmentMove) and not one.has_entered)
+            self._with_room.update(one.segment for one in left)
+            self._looked_at = len(counted)
+        if self._with_room:
+            since = user.open_conditions().memberships.since
+            for segment in self._program.segments:
+                if segment.name in self._with_room and (at := since.get(segment.key)) is not None:
+                    counted.append(StayingMember(segment.name, user.name, at))
 
     def _signal_of(self, step: Step, move: Move) -> Signal:
         return self._signal(step.user.name, move, move.at if step.timer is not None else step.at, step.cause)

@@ -9,8 +9,9 @@ from zlib import crc32
 import pytest
 
 from models.batch import Batch, Restored
+from models.conditions.program import segment_key
 from models.engage.planner import Planner
-from models.fold import step
+from models.fold import members, step
 from models.fold.live_user import RUNS
 from models.fold.partition import PartitionFold
 from models.log import Tick, opening
@@ -118,6 +119,24 @@ def test_a_log_with_segments_by_rule_gives_the_same_bytes_in_any_cut(seed: int) 
     _, _, outputs = assert_equal_in_all_cuts(random_log(300 + seed, with_versions=True, with_segments=True))
 
     assert {"decisions", "signals"} <= {topic for topic, _, _ in outputs}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_whose_newest_members_leave_gives_the_same_bytes_in_any_cut(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "MAX_NEWEST", 2)
+
+    records, _, _ = assert_equal_in_all_cuts(random_log(900 + seed, with_versions=True, with_segments=True))
+
+    users = {key.decode(): unpack(packed) for key, packed in records.items() if key[:1] != b"\x00"}
+    for key, content in records.items():
+        if key.startswith(members.KEY):
+            number, found = segment_key(key[len(members.KEY) :].decode()), members.read_members(content)
+            known = {name: user.ledger.memberships for name, user in users.items()}
+            since = {name: of.since[number] for name, of in known.items() if of is not None and number in of.since}
+            assert found.number == len(since)
+            assert all(since[one.user] == one.since for one in found.newest)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

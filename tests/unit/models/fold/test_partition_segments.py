@@ -14,7 +14,7 @@ from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import Event
-from models.fold.members import key_of, read_members
+from models.fold.members import Entrant, key_of, read_members
 from models.log import Control, Tick, Use, opening
 from models.profile.codec import unpack
 from models.units import DAY, HOUR, MINUTE
@@ -227,6 +227,21 @@ def test_a_changed_segment_keeps_its_members_and_a_removed_one_is_forgotten() ->
     assert key_of("silent") not in state.records
 
 
+def test_a_segment_that_comes_again_counts_the_members_who_did_not_come_to_the_conditions_without_it() -> None:
+    users = [view(f"u{n}", at) for n in range(3) for at in (0, MINUTE)]
+    records = log(
+        *(configuration(1, VIEWERS), tick(MINUTE), *users, configuration(2, SILENT), configuration(3, VIEWERS, SILENT)),
+        *(tick(2 * MINUTE), view("u1", 2 * MINUTE), tick(10 * HOUR)),
+    )
+
+    for length in (len(records) - 1, len(records)):
+        state, _ = fold(records[:length])
+        members = read_members(state.records[key_of("viewers")])
+        assert members.number == sum(_memberships(packed) for packed in users_of(state))
+    assert [(day.entered, day.left, day.adopted) for day in members.days] == [(0, 3, 3)]
+    assert members.newest == []
+
+
 def test_the_members_are_counted_by_day() -> None:
     records = log(
         *(configuration(1, VIEWERS), tick(MINUTE), view("u1", 0), view("u1", MINUTE), view("u2", 0)),
@@ -238,6 +253,29 @@ def test_the_members_are_counted_by_day() -> None:
     assert members.number == 1
     assert [(day.entered, day.left) for day in members.days] == [(1, 1), (1, 0)]
     assert [one.user for one in members.newest] == ["u2"]
+
+
+def test_after_the_newest_members_have_left_those_who_stay_are_listed() -> None:
+    plan = {"name": "plan_a", "when": {"trait": "plan", "is": "a"}}
+    names = [f"u{n:02}" for n in range(30)]
+
+    def said(name: str, at: int, plan: str) -> Event:
+        return Event(id=f"{name}-{at}", user=name, type="identify", at=START + at, traits={"plan": plan})
+
+    begin = [configuration(1, plan), tick(0), *(said(name, n, "a") for n, name in enumerate(names))]
+    left = [tick(HOUR), *(said(name, HOUR, "b") for name in names[10:28])]
+    newest = [one.user for one in newest_of(*begin, *left)]
+    assert newest == names[28:]
+    again = [tick(2 * HOUR), said("u03", 2 * HOUR, "a"), configuration(2, plan, SILENT), tick(3 * HOUR), tick(4 * HOUR)]
+    assert [one.user for one in newest_of(*begin, *left, *again)] == [*names[:10], *names[28:]]
+
+
+def newest_of(*contents: Any) -> list[Entrant]:
+    return read_members(fold(log(*contents))[0].records[key_of("plan_a")]).newest
+
+
+def users_of(state: Restored) -> list[bytes]:
+    return [packed for key, packed in state.records.items() if key[:1] != b"\x00"]
 
 
 def _memberships(packed: bytes) -> bool:

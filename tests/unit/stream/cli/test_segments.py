@@ -62,11 +62,24 @@ def test_a_segment_is_shown_with_its_condition_its_growth_and_the_newest_members
 
 
 def test_the_members_are_listed_one_per_line(settings: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["segments", "members", "viewers", "--config", settings]) == 0
+    assert run(["segments", "members", "viewers", "--config", settings, "--all"]) == 0
     assert capsys.readouterr().out.splitlines() == ["2026-01-02 01:00  u1", "2026-01-02 01:00  u2"]
 
-    assert run(["segments", "members", "viewers", "--config", settings, "--json", "--limit", "1"]) == 0
+    assert run(["segments", "members", "viewers", "--config", settings, "--json", "--all", "--limit", "1"]) == 0
     assert capsys.readouterr().out == '{"user":"u1","since":"2026-01-02T01:00:00Z"}\n'
+
+
+def test_the_newest_members_are_listed_without_reading_a_user(
+    settings: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("stream.lookup.segment_answers.slice_of")
+
+    assert run(["segments", "members", "viewers", "--config", settings]) == 0
+    assert capsys.readouterr().out.splitlines() == ["2026-01-02 01:00  u2", "2026-01-02 01:00  u1"]
+    assert run(["segments", "members", "viewers", "--config", settings, "--json"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == '{"user":"u2","since":"2026-01-02T01:00:00Z"}'
+    assert run(["segments", "members", "viewers", "--config", settings, "--limit", "1"]) == 2
+    assert "--limit only with --all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["show", "members"])
