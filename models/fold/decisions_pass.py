@@ -204,7 +204,8 @@ class DecisionsPass:
         self._reactions.follow(step, instant_of(step), effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)
-            if user.is_merged:
+            # A profile ends at the step of the login notice. Earlier steps of the piece see it as it ended, too.
+            if user.is_merged and step.event is not None and step.event.identity is not None:
                 self._timers.set(user, WAITS, NEVER, step.number)
                 self._timers.set(user, RUNS, NEVER, step.number)
         self._emit(user, effects, step.number)

@@ -118,7 +118,7 @@ class JourneyDecisions:
     def _entries(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, EntryCause]]:
         """Yield the journeys that the step lets its user enter, with the trigger."""
         event = step.event
-        if event is not None and step.is_awaited and not step.user.is_merged:
+        if event is not None and step.is_awaited:
             for one in self._journeys.entered_by_event(event):
                 on = one.journey.enter.on
                 if isinstance(on, EventTrigger) and matches(on.match, event, {}):

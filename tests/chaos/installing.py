@@ -43,6 +43,29 @@ rules:
     cooldown: 2s
 caps:
   - {{messages: 3, within: 1d}}
+journeys:
+  - name: browsing
+    enter: {{on: {{event: product_view}}, again: {{after: 4s}}, meanwhile: restart}}
+    exit:
+      - {{on: {{event: purchase}}, as: bought}}
+      - {{after: 9s, as: late}}
+    goal: {{event: purchase, within: 1d}}
+    holdout: 20%
+    steps:
+      - {{id: pause, wait: 1s}}
+      - {{id: tip, send: viewed}}
+      - id: cart
+        wait_for: {{event: cart_add, at_most: 2s}}
+        then: [{{id: carted, send: cart_reminder}}]
+        otherwise: [{{set: {{browsed: true}}}}]
+  - name: buying
+    category: transactional
+    enter: {{on: {{signal: first_purchase}}}}
+    exit: [{{after: 9s, as: late}}]
+    steps:
+      - id: thrice
+        repeat: {{every: 1s, times: 3}}
+        do: [{{id: thanks, send: thanks}}]
 """
 
 

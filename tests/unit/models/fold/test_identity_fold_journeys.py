@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from models.fold.journey_counts import JourneyCounts, joined_counts, key_of, rea
 from models.levels import NEWEST
 from models.log import Use
 from models.units import HOUR, MINUTE
+from tests.support.event_logs import fold_log
 from tests.support.persons import Persons
 from tests.unit.models.fold.test_identity_fold_messages import happens, logs_in, messages, registered
 
@@ -42,6 +44,13 @@ def counts(persons: Persons) -> JourneyCounts:
     return joined_counts(read_counts(state.records.get(key_of("quote"))) for state in persons.states)
 
 
+def assert_same_in_any_cut(persons: Persons) -> None:
+    for log, state in zip(persons.logs, persons.states, strict=True):
+        for size in (1, 1_000):
+            again, _ = fold_log(log, itertools.repeat(size))
+            assert dict(again.records) == dict(state.records)
+
+
 def test_a_run_that_began_before_the_login_sends_to_the_known_user() -> None:
     persons = office()
     registered(persons)
@@ -53,6 +62,7 @@ def test_a_run_that_began_before_the_login_sends_to_the_known_user() -> None:
         (USER, "quote/offer", "About lamp")
     ]
     assert counts(persons) == JourneyCounts(entered=1, ended={"completed": 1})
+    assert_same_in_any_cut(persons)
 
 
 def test_an_exit_after_the_login_ends_a_run_that_began_before_it() -> None:
@@ -77,3 +87,4 @@ def test_of_two_runs_of_one_person_the_older_one_goes_on() -> None:
 
     assert [message.subject for message in messages(persons)] == ["About lamp"]
     assert counts(persons) == JourneyCounts(entered=2, ended={"completed": 1, "merged": 1})
+    assert_same_in_any_cut(persons)
