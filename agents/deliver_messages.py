@@ -98,6 +98,7 @@ async def deliver_messages(
         async for batch in batches:
             step, assigned = queue.step(now()), AssignedCalls()
             ended = [end for end in batch.ended if isinstance(end, EndedCall)]
+            queue.withdraw_stopped(step)
             for call, result in ended:
                 queue.settle(step, call.message.id, result)
             queue.admit(step, batch)

@@ -160,11 +160,31 @@ class Forwarding(msgspec.Struct, tag_field="is", tag="forwarding", frozen=True, 
         Whether the event was too late when it arrived at the anonymous profile.
     login_at
         Time of the login by which the known user owns the anonymous id, milliseconds.
+    signal
+        For the outcome of a message that was handed over (:class:`HandoverNote`): the signal that triggered it.
     """
 
     number: int
     is_late: bool = False
     login_at: int = 0
+    signal: bytes = b""
+
+
+class HandoverNote(msgspec.Struct, tag_field="is", tag="handed_over", frozen=True, omit_defaults=True, gc=False):
+    """A note on the outcome of a visitor's marketing message that waited in delivery when the visitor logged in.
+
+    The message is certainly not sent. The known user's profile decides about it again.
+
+    Attributes
+    ----------
+    known
+        The known user who took over the visitor's profile.
+    signal
+        The signal that triggered the message, as JSON (:class:`models.profile.signals.Signal`).
+    """
+
+    known: str
+    signal: bytes
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -228,7 +248,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
         Key of the anonymous profile that belongs to the same person, ``anonymous:`` and the ``anonymousId``, if the
         event names one besides its known user. Records between profiles have it, too.
     identity
-        For records between the profiles of one person: their content. Senders cannot set it.
+        For records between the profiles of one person, and for the outcome of a message that was handed over: their
+        content. Senders cannot set it.
     """
 
     id: str
@@ -258,7 +279,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     properties: dict[str, Any] | None = None
     forced: bool = False
     anonymous: str | None = None
-    identity: LoginNotice | MergeRecord | Forwarding | None = None
+    identity: LoginNotice | MergeRecord | Forwarding | HandoverNote | None = None
 
     @property
     def identified(self) -> bool:

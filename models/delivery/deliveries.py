@@ -16,7 +16,7 @@ import msgspec
 from models.delivery.bounces import Bounce
 from models.delivery.messages import Message
 from models.errors import StateMismatch
-from models.events import Channel, Event, EventType, Origin
+from models.events import Channel, Event, EventType, HandoverNote, Origin
 from models.units import DAY, SECOND
 
 RETENTION_MS = 14 * DAY
@@ -74,6 +74,8 @@ class Result(NamedTuple):
         For a refusal: the provider's codes alone, such as ``550 5.1.1``, without an address.
     called
         Whether the provider was called at all.
+    handed_over
+        For ``withdrawn``: whose profile decides again about the message, because its visitor has logged in.
     """
 
     status: Status
@@ -85,6 +87,7 @@ class Result(NamedTuple):
     bounce: Bounce = ""
     code: str = ""
     called: bool = True
+    handed_over: HandoverNote | None = None
 
 
 class MessageSummary(msgspec.Struct, frozen=True, array_like=True):
@@ -131,7 +134,10 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     detail
         Detail of the last attempt's result.
     stopped
-        Reason why there is no further attempt: consent was withdrawn during a call, or while the outcome was unknown.
+        Reason why there is no further attempt: consent was withdrawn during a call or while the outcome was unknown, or
+        the visitor has logged in. A queued delivery with a reason is withdrawn by the next step.
+    known
+        The known user who takes a withdrawn message over, because the visitor has logged in; empty otherwise.
     schema
         See ``SCHEMA``.
     """
@@ -148,6 +154,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     closed: MessageSummary | None = None
     detail: str = ""
     stopped: str = ""
+    known: str = ""
     schema: int = 1
 
     @property
@@ -232,6 +239,7 @@ def outcome_of(message_id: str, summary: MessageSummary, result: Result, now: in
         message=message_id,
         reason=f"{result.status}: {result.detail}" if kind != "message_sent" else None,
         properties=properties,
+        identity=result.handed_over,
     )
 
 

@@ -33,6 +33,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
         not later than the beginning of quiet hours.
     origin
         The least live origin among the events of the user. Only ``live`` may reach a real provider.
+    signal
+        For marketing to an anonymous visitor: the signal that triggered it, as JSON. If the visitor logs in while the
+        message waits, the known user's profile decides again about this signal. Empty for all other messages.
     """
 
     id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
@@ -48,6 +51,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     at: int
     expires: int
     origin: Origin
+    signal: bytes = b""
 
 
 _encoder = msgspec.json.Encoder()

@@ -15,8 +15,10 @@ from models.delivery.deliveries import Result
 from models.events import Channel
 
 
-class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=True):
+class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=True, omit_defaults=True):
     """A withdrawal of a user's consent for the channel: marketing that waits for this user is not sent.
+
+    It is also written for an anonymous visitor who has logged in. Then such marketing is handed over to the known user.
 
     Attributes
     ----------
@@ -26,11 +28,14 @@ class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=Tr
         Time of the withdrawal, milliseconds.
     reason
         Origin of the withdrawal, such as ``unsubscribe link``.
+    known
+        For a visitor who has logged in: the known user. Empty for a withdrawal of consent.
     """
 
     user: str
     at: int
     reason: str = ""
+    known: str = ""
 
 
 class Resolution(msgspec.Struct, tag_field="notice", tag="resolution", frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 MAX_OPEN = 5_000
 """Maximum number of a partition's messages that wait or are in flight. At this number, no more messages are read.
@@ -13,9 +13,10 @@ A withdrawal that comes after them in the topic waits, too.
 MAX_OPEN_BYTES = 16 << 20
 """Maximum total size of a partition's waiting and in-flight messages, bytes."""
 
-Phase = Literal["waiting", "calling", "unknown", "looking_up"]
+Phase = Literal["waiting", "calling", "unknown", "looking_up", "stopped"]
 """``waiting``: for its turn or its next attempt. ``calling``: an attempt is in flight, here or in another process.
-``unknown``: its next look-up is scheduled. ``looking_up``: the provider is being asked about it."""
+``unknown``: its next look-up is scheduled. ``looking_up``: the provider is being asked about it. ``stopped``: it is not
+attempted, and will be withdrawn."""
 
 
 class OpenMessages:
@@ -32,7 +33,7 @@ class OpenMessages:
 
     def __init__(self) -> None:
         self._phases: dict[bytes, Phase] = {}
-        self._users: dict[Phase, dict[bytes, str]] = {"waiting": {}, "calling": {}, "unknown": {}, "looking_up": {}}
+        self._users: dict[Phase, dict[bytes, str]] = {phase: {} for phase in get_args(Phase)}
         self._sizes: dict[bytes, int] = {}
         self._bytes = 0
 

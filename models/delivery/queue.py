@@ -89,7 +89,9 @@ class DeliveryQueue:
 
     @property
     def next_due(self) -> int | None:
-        """The time of the next timer, milliseconds of the wall clock; ``None`` without one."""
+        """The time of the next timer, milliseconds of the wall clock; 0 if it is overdue, ``None`` without one."""
+        if self._schedule.stopped:
+            return 0
         due = self._schedule.next_due()
         if not self._awaited:
             return due
@@ -133,6 +135,10 @@ class DeliveryQueue:
         return going_on
 
     # --- input
+
+    def withdraw_stopped(self, step: DeliveryStep) -> None:
+        """End the messages that an earlier, committed step has stopped because their visitors have logged in."""
+        self._settlement.end_stopped(step)
 
     def admit(self, step: DeliveryStep, batch: Batch) -> None:
         """Queue the messages of a batch, act on its notices, and reject all other records."""
@@ -226,7 +232,7 @@ class DeliveryQueue:
                 if self._is_awaited(step, notice):
                     self._awaited[notice.message.encode()] = step.now + HANDOVER_ANSWER_MS
             case Withdrawal():
-                self._settlement.withdraw(step, notice.user, notice.reason or "consent was withdrawn")
+                self._settlement.withdraw(step, notice.user, notice.reason or "consent was withdrawn", notice.known)
             case AddressReport() if self._suppressor is not None:
                 step.suppress(self._suppressor.after_report(notice, step.now), self._suppressor.channel)
 

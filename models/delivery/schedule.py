@@ -21,9 +21,12 @@ class Schedule:
         Timers of open messages, and of messages that have ended.
     paused
         Whether the channel is paused. During a pause no call may begin.
+    stopped
+        Keys of the deliveries that are stored as stopped, and that the next step withdraws.
     """
 
     def __init__(self, *, paused: bool) -> None:
+        self.stopped: list[bytes] = []
         self.open = OpenMessages()
         self.times = Timetable()
         self.paused = paused
@@ -51,6 +54,9 @@ class Schedule:
             record = decode_delivery(value)
             if record.message is None:
                 finished.append((record.changed, key))
+            elif record.status == "queued" and record.stopped:
+                self.open.put(key, "waiting", user=record.message.user, size=len(value))
+                self.stop(key)
             elif record.status == "queued":
                 queue.append((record.due, record.arrived, key))
                 self.wait(key, record, len(value))
@@ -67,6 +73,16 @@ class Schedule:
         assert record.message is not None
         self.open.put(key, "waiting", user=record.message.user, size=size)
         self.times.add_deadline(deadline(record.message, record.arrived), key)
+
+    def stop(self, key: bytes) -> None:
+        """Let no attempt begin for a message that waits; the next step withdraws it."""
+        self.open.move(key, "stopped")
+        self.stopped.append(key)
+
+    def take_stopped(self) -> list[bytes]:
+        """Return the keys of the stopped deliveries, and forget them."""
+        taken, self.stopped = self.stopped, []
+        return taken
 
     def place(self, key: bytes, record: DeliveryRecord, size: int) -> None:
         """Enter a delivery by the status of its record: it waits until its due time, or has ended."""

@@ -79,17 +79,33 @@ class Settlement:
         record = step.read(key)
         self._change(step, key, record, expired(record, step.now, paused=self._schedule.paused))
 
-    def withdraw(self, step: DeliveryStep, user: str, why: str) -> None:
-        """End the waiting marketing messages of a user, and prevent further attempts for those in flight or unknown."""
+    def withdraw(self, step: DeliveryStep, user: str, why: str, known: str = "") -> None:
+        """End the waiting marketing messages of a user, and prevent further attempts for those in flight or unknown.
+
+        A message that is handed over to a ``known`` user is only stopped, and :meth:`end_stopped` ends it in the next
+        step. Without transactions, a step whose outcome was written may be repeated after a crash. The message must not
+        be attempted then, because the known user's profile may already have decided again.
+        """
         for key in self._schedule.open.of_user(user, "waiting"):
             record, message = _read(step, key)
-            if message.category == "marketing":
+            if message.category != "marketing":
+                continue
+            if known and message.signal:
+                step.write(key, stopped(record, why, known))
+                self._schedule.stop(key)
+            else:
                 self._change(step, key, record, withdrawn(record, why, step.now))
         # A call in flight cannot be recalled. But the message is not tried again, whichever process gets the answer.
         for key in self._schedule.open.of_user(user, "calling", "unknown", "looking_up"):
             record, message = _read(step, key)
             if message.category == "marketing":
-                step.write(key, stopped(record, why))
+                step.write(key, stopped(record, why, known))
+
+    def end_stopped(self, step: DeliveryStep) -> None:
+        """End the messages that earlier steps have stopped."""
+        for key in self._schedule.take_stopped():
+            record = step.read(key)
+            self._change(step, key, record, withdrawn(record, record.stopped, step.now))
 
     def _judge(self, step: DeliveryStep, message: Message, result: Result) -> None:
         """Write to the suppression list if an answer says something about the address."""

@@ -8,6 +8,7 @@
     queued     an attempt begins                        attempted
     queued     its deadline has passed                  expired
     queued     consent is withdrawn                     withdrawn
+    queued     its visitor logs in                      queued, stopped; then withdrawn
     attempted  the provider accepts or refuses it       delivered, rejected
     attempted  its address is on the suppression list   suppressed
     attempted  the provider clearly did not accept it   queued, with a later due time
@@ -27,6 +28,7 @@ import msgspec
 
 from models.delivery.deliveries import DeliveryRecord, Result, Status, StoredStatus, wait_after
 from models.delivery.messages import Message
+from models.events import HandoverNote
 
 MAX_DETAIL = 300
 """Maximum number of characters of a provider's words that are stored."""
@@ -77,9 +79,17 @@ def attempted(record: DeliveryRecord, by: str, now: int) -> DeliveryRecord:
     return msgspec.structs.replace(record, status="attempted", changed=now, attempts=record.attempts + 1, due=0, by=by)
 
 
-def stopped(record: DeliveryRecord, why: str) -> DeliveryRecord:
-    """Return the record of a delivery that is not tried again once its current attempt or look-up has ended."""
-    return msgspec.structs.replace(record, stopped=why)
+def stopped(record: DeliveryRecord, why: str, known: str = "") -> DeliveryRecord:
+    """Return the record of a delivery that is not tried again once its current attempt or look-up has ended.
+
+    Parameters
+    ----------
+    record, why
+        The delivery, and the reason.
+    known
+        The known user who takes the message over if it is withdrawn; empty for none.
+    """
+    return msgspec.structs.replace(record, stopped=why, known=known)
 
 
 def answered(record: DeliveryRecord, result: Result, delays: LookupDelays, now: int) -> Transition:
@@ -116,8 +126,11 @@ def expired(record: DeliveryRecord, now: int, *, paused: bool) -> Transition:
 
 
 def withdrawn(record: DeliveryRecord, why: str, now: int) -> Transition:
-    """Return the end of a delivery whose user withdrew consent while it waited."""
-    return ended(record, Result("withdrawn", why), now)
+    """Return the end of a delivery whose user withdrew consent, or whose visitor logged in, while it waited."""
+    message = record.message
+    has_signal = bool(record.known) and message is not None and bool(message.signal)
+    handed_over = HandoverNote(record.known, message.signal) if has_signal and message is not None else None
+    return ended(record, Result("withdrawn", why, handed_over=handed_over), now)
 
 
 def ended(record: DeliveryRecord, result: Result, now: int) -> Transition:

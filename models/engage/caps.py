@@ -9,7 +9,11 @@ from models.events import Channel
 from models.profile.ledger import SentMessage
 
 SUPPRESSED = "suppressed"
-"""Outcome of a message that the suppression list stopped. It was not sent, so it does not count towards a cap."""
+"""Outcome of a message that the suppression list stopped."""
+HANDED_OVER = "handed_over"
+"""Outcome of a visitor's message that was withdrawn at the login, and decided again for the known user."""
+NOT_SENT = frozenset({SUPPRESSED, HANDED_OVER})
+"""Outcomes of messages that were certainly not sent and do not count towards a cap."""
 MIN_KEPT = 30
 """Minimum number of sent messages kept per user; marketing within the longest cap window is always kept."""
 
@@ -17,7 +21,7 @@ MIN_KEPT = 30
 def reached(caps: Sequence[Cap], sent: Sequence[SentMessage], channel: Channel, now: int) -> Cap | None:
     """Find the first cap that one more marketing message over ``channel`` would exceed.
 
-    A message that the suppression list stopped does not count.
+    A message with an outcome in ``NOT_SENT`` does not count.
 
     Examples
     --------
@@ -32,7 +36,7 @@ def reached(caps: Sequence[Cap], sent: Sequence[SentMessage], channel: Channel, 
             1
             for message in sent
             if message.category == "marketing"
-            and message.outcome != SUPPRESSED
+            and message.outcome not in NOT_SENT
             and message.at > now - cap.within
             and (cap.channel is None or message.channel == cap.channel)
         )

@@ -28,6 +28,7 @@ Reason = Literal[
     "rule_gone",
     "public_key",
     "exited",
+    "cart_changed",
 ]
 """The reason why a message was deferred or dropped; empty for one that was sent.
 
@@ -38,6 +39,7 @@ Reason = Literal[
 - ``template_error``: a deferred message waits for a configuration that can render it.
 - ``rule_gone``: the configuration in use has no such rule any more, or not its template.
 - ``exited``: the run of a journey has ended by an exit while the message waited.
+- ``cart_changed``: the cart was bought, emptied or changed while its reminder waited.
 - ``public_key``: the event came with a browser key, so anyone could have sent it. It triggers no transactional message.
 """
 
@@ -73,6 +75,8 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
         The time of the next attempt of a deferred message, milliseconds.
     fallback
         Whether the message is the fallback of its template.
+    replaces
+        Id of a visitor's message that was withdrawn at the login, and about which this decision decides again.
     message
         The message that is sent; not a part of the record.
     """
@@ -92,6 +96,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     at: int
     until: int = 0
     fallback: bool = False
+    replaces: str = ""
     message: Message | None = None
 
 

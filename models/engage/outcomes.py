@@ -8,8 +8,8 @@ from typing import cast
 import msgspec
 
 from models.delivery.notices import Notice, Resolution, Withdrawal
-from models.engage.caps import SUPPRESSED
-from models.events import CHANNELS, Channel, Event
+from models.engage.caps import HANDED_OVER, NOT_SENT, SUPPRESSED
+from models.events import CHANNELS, Channel, Event, Forwarding
 from models.profile.ledger import Ledger, SentMessage
 
 _PREFIX = "message_"
@@ -18,6 +18,7 @@ _RANK = {
     "unknown": 1,
     "failed": 2,
     "suppressed": 2,
+    "handed_over": 2,
     "sent": 2,
     "bounced": 3,
     "delivered": 3,
@@ -51,7 +52,7 @@ def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]
     for index, sent in enumerate(ledger.sent):
         if sent.id != event.message:
             continue
-        outcome, known = event.type.removeprefix(_PREFIX), sent.outcome
+        outcome, known = _outcome_of(event), sent.outcome
         detail = sent.detail
         if _RANK.get(outcome, 0) < _RANK.get(known, 0):
             outcome, known = known, outcome
@@ -59,29 +60,35 @@ def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]
             detail = event.reason[:MAX_DETAIL]
         because = (event.reason or "").removeprefix(f"{SUPPRESSED}: ") if outcome == SUPPRESSED else ""
         ledger.sent[index] = msgspec.structs.replace(sent, outcome=outcome, because=because, detail=detail)
-        if outcome == SUPPRESSED != sent.outcome:
+        if outcome in NOT_SENT and outcome != sent.outcome:
             _restart_cooldown(ledger, sent)
-        if known == "unknown" and outcome not in ("unknown", "failed", SUPPRESSED):
+        if known == "unknown" and outcome not in ("unknown", "failed", *NOT_SENT):
             channel = cast("Channel", sent.channel)
             return [(channel, Resolution(sent.id, channel, "rejected" if outcome == "bounced" else "delivered"))]
     return []
 
 
+def _outcome_of(event: Event) -> str:
+    said = event.identity
+    is_handed_over = isinstance(said, Forwarding) and bool(said.signal)
+    return HANDED_OVER if is_handed_over else event.type.removeprefix(_PREFIX)
+
+
 def _restart_cooldown(ledger: Ledger, stopped: SentMessage) -> None:
-    """Begin the rule's cooldown with the rule's last message that the suppression list did not stop."""
+    """Begin the rule's cooldown with the rule's last message that was not stopped."""
     if ledger.fired.get(stopped.rule) != stopped.at:
         return
-    before = [one.at for one in ledger.sent if one.rule == stopped.rule and one.outcome != SUPPRESSED]
+    before = [one.at for one in ledger.sent if one.rule == stopped.rule and one.outcome not in NOT_SENT]
     fired = {rule: at for rule, at in ledger.fired.items() if rule != stopped.rule}
     ledger.fired = fired | ({stopped.rule: max(before)} if before else {})
 
 
-def withdrawals_of_visitor(ledger: Ledger, user: str, at: int) -> list[tuple[Channel, Notice]]:
-    """Return the notices that stop a visitor's marketing messages in delivery, because the visitor has logged in.
+def withdrawals_of_visitor(ledger: Ledger, user: str, known: str, at: int) -> list[tuple[Channel, Notice]]:
+    """Return the notices that hand a visitor's marketing messages in delivery over to the known user after a login.
 
-    From then on, the known user's profile decides.
+    A message that still waits is withdrawn. Then the known user's profile decides about it again.
     """
-    notice = Withdrawal(user=user, at=at, reason="the visitor has logged in")
+    notice = Withdrawal(user=user, at=at, reason="the visitor has logged in", known=known)
     return [(channel, notice) for channel in CHANNELS if channel in _waiting(ledger)]
 
 

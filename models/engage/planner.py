@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from models.configuration.categories import Category
 from models.configuration.compiled import Configuration, Rule, Trigger
 from models.configuration.templates import TemplateError
 from models.durations import written
 from models.engage import caps, consent, quiet_hours
 from models.engage.composing import certain, compose, compose_fallback, context
 from models.engage.decisions import Decision, Reason
+from models.engage.handed_over import HandedMessage
 from models.engage.proposal import Proposal
 from models.engage.recipient import Recipient
 from models.events import CHANNELS, Channel
@@ -85,6 +87,22 @@ class Planner:
             return proposal.drop("already_waiting")
         return self._decide(proposal)
 
+    def take_over(self, handed: HandedMessage, recipient: Recipient) -> Decision:
+        """Decide again about a visitor's message that was withdrawn at the login, for the known user.
+
+        All checks are made with the joint profile. The decision names the withdrawn message.
+        """
+        rule = self._rule(handed.rule)
+        if rule is None:
+            decision = self._proposal(_stand_in(handed.rule), handed.signal, recipient).drop("rule_gone")
+        elif handed.is_over:
+            decision = self._proposal(rule, handed.signal, recipient).drop("cart_changed")
+        elif handed.cart_at and _was_sent_since(recipient.customer.ledger, rule, handed.cart_at):
+            decision = self._proposal(rule, handed.signal, recipient).drop("duplicate")
+        else:
+            decision = self.plan(rule, handed.signal, recipient)
+        return msgspec.structs.replace(decision, replaces=handed.message)
+
     def release(self, recipient: Recipient) -> tuple[Decision, ...]:
         """Decide again about all pending messages that are due, in the order in which they were deferred.
 
@@ -111,19 +129,19 @@ class Planner:
             signal = _decode_signal(pending.signal)
             if signal.run in runs:
                 ledger.pending = [other for other in ledger.pending if other is not pending]
-                rule = self._rule(pending) or _deleted(pending)
+                rule = self._rule(pending.rule) or _deleted(pending)
                 found.append(self._proposal(rule, signal, recipient).drop("exited"))
         return tuple(found)
 
-    def _rule(self, pending: Pending) -> Rule | None:
-        return self.configuration.by_name.get(pending.rule) or self.older.get(pending.rule)
+    def _rule(self, name: str) -> Rule | None:
+        return self.configuration.by_name.get(name) or self.older.get(name)
 
     def _retry(self, pending: Pending, recipient: Recipient) -> Decision:
         """Remove a pending message from the ledger, and decide again; all checks are made again, consent included."""
         ledger = recipient.customer.ledger
         ledger.pending = [other for other in ledger.pending if other is not pending]
         signal = _decode_signal(pending.signal)
-        rule = self._rule(pending)
+        rule = self._rule(pending.rule)
         if rule is None:
             return self._proposal(_deleted(pending), signal, recipient).drop("rule_gone")
         proposal = self._proposal(rule, signal, recipient)
@@ -220,16 +238,20 @@ def again_from(rule: Rule, ledger: Ledger) -> int:
     return 0 if fired is None or not rule.cooldown else fired + rule.cooldown
 
 
+def _was_sent_since(ledger: Ledger, rule: Rule, at: int) -> bool:
+    """Return whether a message of a rule was sent at a time or later."""
+    return any(one.rule == rule.name and one.at >= at and one.outcome not in caps.NOT_SENT for one in ledger.sent)
+
+
 def _deleted(pending: Pending) -> Rule:
     """Make a rule for a pending message whose rule was deleted.
 
     The category of the deleted rule is not stored. The reason why the message waits shows it, because only marketing
     waits for quiet hours.
     """
-    return Rule(
-        name=pending.rule,
-        category="transactional" if pending.reason == "template_error" else "marketing",
-        when=Trigger(kind="event"),
-        channels=CHANNELS,
-        template=pending.rule,
-    )
+    return _stand_in(pending.rule, "transactional" if pending.reason == "template_error" else "marketing")
+
+
+def _stand_in(name: str, category: Category = "marketing") -> Rule:
+    """Make a rule in place of one that was deleted."""
+    return Rule(name=name, category=category, when=Trigger(kind="event"), channels=CHANNELS, template=name)

@@ -82,6 +82,11 @@ class Proposal:
         """The signal in the form in which a pending message keeps it."""
         return _encode_signal(self.signal)
 
+    @property
+    def _may_move(self) -> bool:
+        """Whether the message is handed over to a known user if the visitor logs in while it waits in delivery."""
+        return self.rule.category == "marketing" and not self.recipient.customer.facts.identified
+
     def send(self, channel: Channel, to: str, content: Content, expires: int, failure: str = "") -> Decision:
         """Decide to send the message, and record it in the ledger, so that it counts towards the caps.
 
@@ -111,6 +116,7 @@ class Proposal:
             at=now,
             expires=expires,
             origin=self.recipient.customer.facts.origin,
+            signal=self.encoded_signal if self._may_move else b"",
         )
         sent = SentMessage(
             id=self.id,

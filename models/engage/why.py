@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "public_key": "its trigger came with a browser key, which anybody can read",
         "exited": "the journey had ended by an exit while the message waited",
         "rule_gone": "the rule was deleted while the message waited",
+        "cart_changed": "the cart was bought, emptied or changed while the message waited",
     }
 )
 """Explanation of each ``decisions.Reason``, for people."""

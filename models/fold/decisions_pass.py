@@ -198,7 +198,7 @@ class DecisionsPass:
             effects.signals += by_rule.decide(step)
         for task in step.agenda or ():
             task(effects, ledger, self._scores)
-        if adopted or effects.signals:
+        if adopted or effects.signals or effects.handed_over:
             effects.signals = [*adopted, *_with_trust(step, effects.signals)]
             self._reactions.react(step, effects)
         self._reactions.follow(step, instant_of(step), effects)

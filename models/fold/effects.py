@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from models.batch import Output
 from models.delivery.notices import Notice
 from models.engage.decisions import Decision
+from models.engage.handed_over import HandedMessage
 from models.events import Channel
 from models.learning.examples import ChurnExample, SegmentExample
 from models.profile.signals import Signal
@@ -20,6 +21,8 @@ class StepEffects:
     ----------
     signals
         Signals about changes of the user.
+    handed_over
+        Messages of a visitor about which the planner decides again, because the visitor has logged in.
     decisions
         Decisions of the planner; one with the outcome ``sent`` carries its message.
     churn_examples, segment_examples
@@ -33,6 +36,7 @@ class StepEffects:
     """
 
     signals: list[Signal] = field(default_factory=list)
+    handed_over: list[HandedMessage] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     churn_examples: list[ChurnExample] = field(default_factory=list)
     segment_examples: list[SegmentExample] = field(default_factory=list)

@@ -56,7 +56,7 @@ class Reactions:
         return self._journeys is not None and self._journeys.are_awaited(signals)
 
     def react(self, step: Step, effects: StepEffects) -> None:
-        """Let the planner decide about each rule that a signal of the step triggers."""
+        """Let the planner decide about each rule that a signal of the step triggers, and about what is handed over."""
         configuration, recipient = self._versions.configuration, None
         for signal in effects.signals:
             for rule in rules.matching(configuration, signal):
@@ -65,6 +65,10 @@ class Reactions:
                 recipient = recipient or self.recipient(step)
                 effects.decisions.append(self._versions.planner().plan(rule, signal, recipient))
                 effects.has_moved_pending = True
+        for handed in effects.handed_over:
+            recipient = recipient or self.recipient(step)
+            effects.decisions.append(self._versions.planner().take_over(handed, recipient))
+            effects.has_moved_pending = True
 
     def follow(self, step: Step, at: int, effects: StepEffects) -> None:
         """Let the journeys of the user see the step, whose conditions are decided as of a time."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from models.delivery.notices import Notice
 from models.engage import outcomes
+from models.engage.handed_over import HandedMessage
 from models.engage.reports import reports_of
 from models.engage.rules import rules_met
-from models.events import MICROS, REPORTED, Channel, Event
+from models.events import MICROS, REPORTED, Channel, Event, Forwarding
 from models.fold import assessment, buyer_steps, clause_steps
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
@@ -36,6 +39,8 @@ CART = "cart"
 
 FORGET = "forget"
 """Name of the timer at which the message ids of a merged profile are beyond the horizon."""
+
+_decode_signal = msgspec.json.Decoder(Signal).decode
 
 _CARTS = frozenset({"cart_add", "cart_remove", "purchase"})
 """Types of events that change the cart."""
@@ -84,7 +89,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         clause_steps.observe(piece, conditions, step, event, consent)
     step.is_awaited = versions.journeys.reads(event)
     if kind in REPORTED:
-        _record_outcome(step, event)
+        _record_outcome(piece, step, event)
     elif event.confirmed and event.granted and event.trust == "server":
         _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
     if event.lines or kind == "purchase":
@@ -161,8 +166,25 @@ def _known_since(facts: Facts, event: Event, now: int) -> int:
     return facts.first_seen or now if facts.events else max(min(event.at, now), 1)
 
 
-def _record_outcome(step: Step, event: Event) -> None:
+def _record_outcome(piece: Piece, step: Step, event: Event) -> None:
     step.later(lambda effects, ledger, _: effects.notices.extend(outcomes.record_outcome(ledger, event)))
+    said = event.identity
+    if isinstance(said, Forwarding) and said.signal:
+        handed = _handed_over(step.user, event, said)
+        step.later(lambda effects, *_: effects.handed_over.append(handed))
+        piece.outputs.count("identity_records", "message_handed_over")
+
+
+def _handed_over(user: LiveUser, event: Event, said: Forwarding) -> HandedMessage:
+    """Return a visitor's message that was withdrawn at the login, as the known user's profile decides about it."""
+    signal = msgspec.structs.replace(_decode_signal(said.signal), user=user.name)
+    rule, facts = str((event.properties or {}).get("rule", "")), user.facts
+    handed = HandedMessage(event.message or "", rule, signal)
+    if signal.kind != "cart_left":
+        return handed
+    # If the timer is set, the cart has changed, and its reminder comes later.
+    is_over = not facts.cart or timers.is_set(user.customer, f"{CART}:{rule}")
+    return handed._replace(cart_at=facts.cart_at, is_over=is_over)
 
 
 def _state(step: Step, event: Event, statement: Statement) -> None:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from models.batch import Record
 from models.conditions.user_state import ClauseState
 from models.configuration.compiled import ConsentSettings
 from models.engage.outcomes import withdrawals_of_visitor
-from models.events import Event, Forwarding, LoginNotice, MergeOutcome, MergeRecord
+from models.events import Event, Forwarding, HandoverNote, LoginNotice, MergeOutcome, MergeRecord
 from models.fold import clause_steps, step
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
@@ -24,7 +26,7 @@ from models.identity import ledgers, linking
 from models.identity.payload import pack_payload
 from models.profile import seen_ids, timers
 from models.profile.ledger import Ledger
-from models.profile.links import IdentityOwner
+from models.profile.links import IdentityOwner, ProfileIdentity
 from models.profile.numbers import new_numbers, put_back
 from models.profile.state import Facts
 from models.profile.statements import SIMPLE, statement_of
@@ -115,7 +117,7 @@ class VisitorFold:
 
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
             _leave_conditions(piece, user, taken.conditions, work.now)
-            effects.notices.extend(withdrawals_of_visitor(ledger, user.name, work.now))
+            effects.notices.extend(withdrawals_of_visitor(ledger, user.name, notice.known, work.now))
             visitor = ledgers.taken_out(ledger)
             visitor.timers = carts
             hand_over_runs(piece, visitor, work.now)
@@ -141,9 +143,9 @@ class VisitorFold:
             return
         number = owner.number + 1
         is_late = event.at < max(cutoffs.refused_before, ids.floor) and not event.forced
-        adjusted = self._state.adjusted(event)
-        note = Forwarding(number, is_late, owner.login_at)
-        self._outputs.add_record(between_profiles(linking.forwarded_to(owner, adjusted, user.name, note)))
+        adjusted, (to, signal) = self._state.adjusted(event), _target_of(event, identity, owner)
+        note = Forwarding(number, is_late, to.login_at, signal)
+        self._outputs.add_record(between_profiles(linking.forwarded_to(to, adjusted, user.name, note)))
         self._outputs.count("identity_records", "forwarded")
         identity.owner = IdentityOwner(owner.user, owner.login_at, owner.login, owner.merge, number)
         forgotten = seen_ids.remember(ids, digest, self._piece.now, event.at, cutoffs.refused_before)
@@ -152,6 +154,18 @@ class VisitorFold:
         _watch_ids(user, self._versions.configuration.events.horizon, self._piece.now)
         self._state.schedule(user)
         user.customer.seen, user.has_changed = record.offset, True
+
+
+def _target_of(event: Event, identity: ProfileIdentity, owner: IdentityOwner) -> tuple[IdentityOwner, bytes]:
+    """Return the known user of a forwarded event, and the signal about which this user's profile decides again.
+
+    A message that was handed over stays with its user, even if the visitor has another owner by now.
+    """
+    said = event.identity
+    if not isinstance(said, HandoverNote):
+        return owner, b""
+    known = (one for one in (owner, *identity.earlier) if one.user == said.known)
+    return next(known, msgspec.structs.replace(owner, user=said.known)), said.signal
 
 
 def _has_statement(event: Event, settings: ConsentSettings) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from models.events import Event, LoginNotice, MergeRecord
+from models.events import Event, Forwarding, LoginNotice, MergeRecord
 from models.identity.linking import is_login, merge_id
 
 __all__ = ["ExpectedRecord", "ExpectedRecords", "record_of"]
 
 Kind = Literal["notice", "merge", "forwarding"]
+_KINDS: Mapping[type, Kind] = {LoginNotice: "notice", MergeRecord: "merge", Forwarding: "forwarding"}
 
 
 class ExpectedRecord(NamedTuple):
@@ -45,15 +46,8 @@ class _Cause(NamedTuple):
 
 def record_of(event: Event) -> ExpectedRecord | None:
     """Return which record between two profiles an event of the log is; ``None`` if it is none."""
-    said = event.identity
-    if said is None:
-        return None
-    kind: Kind = "forwarding"
-    if isinstance(said, LoginNotice):
-        kind = "notice"
-    elif isinstance(said, MergeRecord):
-        kind = "merge"
-    return ExpectedRecord(kind, event.anonymous or "", event.id)
+    kind = _KINDS.get(type(event.identity))
+    return None if kind is None else ExpectedRecord(kind, event.anonymous or "", event.id)
 
 
 class ExpectedRecords:

@@ -15,8 +15,8 @@ from models.levels import NEWEST
 from models.log import Use
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import fold_log
+from tests.support.login_shop import happens, logs_in, messages, registered
 from tests.support.persons import Persons
-from tests.unit.models.fold.test_identity_fold_messages import happens, logs_in, messages, registered
 
 VISITOR, USER = "anonymous:a1", "u1"
 JOURNEY: dict[str, Any] = {

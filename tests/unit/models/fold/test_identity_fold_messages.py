@@ -2,69 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from models.configuration.compiled import encode
-from models.configuration.parsing import parse
-from models.configuration.templates import Template
-from models.delivery.messages import Message, decode_message
-from models.delivery.notices import Withdrawal, decode_notice, is_notice
-from models.events import Event, OrderLine
-from models.levels import NEWEST
-from models.log import Use
+from models.events import OrderLine
 from models.units import HOUR, MINUTE
-from tests.support.event_logs import START
-from tests.support.persons import Persons
-
-VISITOR, USER = "anonymous:a1", "u1"
-EMAIL = {"email": "ada@example.org"}
-
-
-def shop(**more: Any) -> Persons:
-    """Return a log of three partitions in which a rule reminds of carts that were left for an hour."""
-    rules = {
-        "rules": [{"name": "cart", "when": {"cart_left": {"for": "1h"}}, "template": "plain", "expires_after": "1d"}],
-        "timezone": "UTC",
-        **more,
-    }
-    said = Template(subject="Your cart", text="Come back. {{ unsubscribe_url }}")
-    content = msgspec.Raw(encode(parse(rules, {"plain": said})))
-    persons = Persons(3, level=NEWEST)
-    assert persons.partition_of(VISITOR) != persons.partition_of(USER)
-    persons.control(Use(name="configuration", version=1, content=content))
-    return persons
-
-
-def happens(number: int, user: str, type_: Any, at: int, **more: Any) -> Event:
-    return Event(id=f"m{number}", user=user, type=type_, at=START + at, **more)
-
-
-def registered(persons: Persons, user: str = USER, number: int = 900) -> None:
-    """Let a user state an address and consent."""
-    persons.tell(
-        happens(number, user, "identify", 0, traits=EMAIL),
-        happens(number + 1, user, "consent", 0, granted=True),
-    )
-
-
-def messages(persons: Persons) -> list[Message]:
-    return [decode_message(value) for value in persons.values("messages.email") if not is_notice(value)]
-
-
-def withdrawals(persons: Persons) -> list[str]:
-    found = [decode_notice(value) for value in persons.values("messages.email") if is_notice(value)]
-    return [one.user for one in found if isinstance(one, Withdrawal)]
-
-
-def fills(persons: Persons, at: int = MINUTE, user: str = VISITOR, number: int = 1) -> None:
-    persons.tell(happens(number, user, "cart_add", at, item="sku1", amount=5_000_000))
-
-
-def logs_in(persons: Persons, at: int, number: int = 50) -> None:
-    persons.tell(happens(number, USER, "identify", at, anonymous=VISITOR))
-    persons.settle()
+from tests.support.login_shop import USER, VISITOR, fills, happens, logs_in, messages, registered, shop, withdrawals
 
 
 def test_a_cart_that_was_filled_before_the_login_gets_its_reminder_after_the_login() -> None:
