@@ -30,7 +30,7 @@ from stream.cluster.partitioner import partition_of
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.log.event_log import EventLog
 from stream.rebuild.partition_history import HandedOver, PartitionHistory
-from stream.rebuild.reading import OPTIONS, read_logs
+from stream.rebuild.reading import OPTIONS, read_log, read_logs
 
 MAX_USERS_PER_WRITE = 500
 """Maximum number of users whose memory is written at once. It bounds how old a memory is when it is written."""
@@ -195,6 +195,8 @@ class History:
             positions = [part.read_to for part in self._parts]
             async for partition, records in read_logs(self._connection, positions, self._is_full):
                 again += self._fold(partition, records)
+                for part in self._parts:
+                    again += await self._split(part)
             if not any(part.waiting for part in self._parts):
                 return again
             if positions != [part.read_to for part in self._parts]:
@@ -211,6 +213,21 @@ class History:
             again += [(one, key) for one, _ in before for key in one.fold([])]
             moved = [one for one, position in before if one.position != position]
         self._listener.folded(partition, part.position, part.now)
+        return again
+
+    async def _split(self, part: PartitionHistory) -> list[tuple[PartitionHistory, bytes]]:
+        """Compute the splits for which a partition waits, and return the same as :meth:`_fold`."""
+        again: list[tuple[PartitionHistory, bytes]] = []
+        while (found := part.awaited_split) is not None:
+            split, fold = found
+            while True:
+                begin = max(fold.position, self._begins[part.partition])
+                async for records in read_log(self._connection, part.partition, begin, split.before):
+                    fold.take(part.as_taken(records))
+                if fold.is_done():
+                    break
+            part.give_split(fold)
+            again += self._fold(part.partition, [])
         return again
 
     def _is_full(self, partition: int) -> bool:

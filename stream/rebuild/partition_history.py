@@ -2,6 +2,7 @@
 
 A merge record in the log has what a visitor's clauses remember, but not what new clauses would. So it gets the facts
 that the fold of the visitor's partition has computed. Until these are there, the fold of the user's partition waits.
+A split has the profile without a link, but not what new clauses would remember of it. So it waits for one more fold.
 """
 
 from __future__ import annotations
@@ -9,20 +10,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from models.batch import Batch, Record, Restored
 from models.events import Event, MergeRecord
-from models.fold.handovers import answers_of, merge_in, recomputed, replaced
+from models.fold.handovers import answers_of, merge_in, merges_in, recomputed, replaced
 from models.fold.partition import PartitionFold
 from models.fold.prospects import ConditionsPlan, Prospects
 from models.fold.recomputed_merges import is_missing
+from models.fold.splits_again import SplitAgain, is_current, split_in, without_effect
 from models.identity.payload import unpack_payload
-from models.log import EVENTS, UserHistory, decode_control, encode_control, is_control
+from models.log import (
+    EVENTS,
+    HISTORY_KEY,
+    SPLIT_KEY,
+    USE_KEY,
+    BringHistory,
+    HistoryComplete,
+    ProfileSplit,
+    Use,
+    UserHistory,
+    decode_control,
+    encode_control,
+    is_control,
+)
 from models.profile.codec import unpack
 from models.profile.state import Facts
 
 
 class HandedOver:
-    """The merge records that the folds of all partitions have given, until they are read in the log.
+    """The merge records that the folds of all partitions have given.
 
     Parameters
     ----------
@@ -37,13 +54,12 @@ class HandedOver:
         self._read: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"HandedOver({len(self._answers)} on their way, {len(self._read)} read)"
+        return f"HandedOver({len(self._answers)} answers, {len(self._read)} read)"
 
     def add(self, answers: Iterable[Event]) -> None:
         """Add the merge records that a fold has given."""
         for answer in answers:
-            if answer.id not in self._read:  # a second notice of the same login gets nothing more
-                self._answers.setdefault(answer.id, answer)
+            self._answers.setdefault(answer.id, answer)  # a second notice of the same login gets nothing more
 
     def is_awaited(self, merge: Event) -> bool:
         """Return whether the facts of a merge record in the log have not been computed yet."""
@@ -54,14 +70,18 @@ class HandedOver:
 
     def taken(self, merge: Event) -> Event:
         """Return a merge record in the log with the facts that were computed for it; the same record without any."""
-        answer = self._answers.pop(merge.id, None)
         self._read.add(merge.id)
-        return merge if answer is None else recomputed(merge, answer)
+        return self.again(merge)
+
+    def again(self, merge: Event) -> Event:
+        """Return the same as :meth:`taken`, for a fold that reads the record once more."""
+        answer = self._answers.get(merge.id)
+        return merge if is_missing(merge, answer) or answer is None else recomputed(merge, answer)
 
     @property
     def on_their_way(self) -> set[str]:
         """Ids of the merge records with facts that were not read yet."""
-        return {name for name, answer in self._answers.items() if _facts_in(answer) is not None}
+        return {name for name, one in self._answers.items() if name not in self._read and _facts_in(one) is not None}
 
 
 class PartitionHistory:
@@ -94,6 +114,8 @@ class PartitionHistory:
         self._fold = PartitionFold(self._state, watched=plan.asked)
         self._handed = handed or HandedOver()
         self._waiting: deque[Record] = deque()
+        self._splits: dict[int, Record] = {}
+        self._changed_at = -1
         self._sent: dict[bytes, int] = {}
         self._newest: dict[bytes, int] = {}
 
@@ -107,7 +129,7 @@ class PartitionHistory:
 
     @property
     def waiting(self) -> int:
-        """Number of records that were given and are not folded yet, because the first of them is a merge record."""
+        """Number of records that were given and are not folded yet, because something is to be computed before."""
         return len(self._waiting)
 
     @property
@@ -115,6 +137,25 @@ class PartitionHistory:
         """The merge record whose facts are not computed yet, with its offset; ``None`` if no record waits."""
         merge = merge_in(self._waiting[0].value) if self._waiting else None
         return None if merge is None else (self._waiting[0].offset, merge)
+
+    @property
+    def awaited_split(self) -> tuple[ProfileSplit, SplitAgain] | None:
+        """The split with which the waiting records begin, and the fold that computes it; ``None`` for no split."""
+        split = split_in(self._waiting[0]) if self._waiting else None
+        if split is None:
+            return None
+        packed = self._state.records.get(split.user.encode())
+        return split, SplitAgain(self.partition, split, packed, self._plan.asked)
+
+    def give_split(self, again: SplitAgain) -> None:
+        """Take the profile of the split that is awaited from the fold that has computed it."""
+        record = self._waiting[0]
+        self._splits[record.offset] = again.replaced(record, self._fold.versions)
+
+    def as_taken(self, records: Sequence[Record]) -> list[Record]:
+        """Return records of the log before the position as this fold has taken them."""
+        found = {record.offset: replaced(record, self._handed.again(merge)) for record, merge in merges_in(records)}
+        return [self._splits.get(one.offset) or found.get(one.offset) or one for one in records]
 
     def users(self) -> list[bytes]:
         """Return the keys of all users."""
@@ -134,9 +175,9 @@ class PartitionHistory:
         return found
 
     def fold(self, records: Sequence[Record]) -> list[bytes]:
-        """Fold records of the log, up to the first merge record whose facts are not computed yet.
+        """Fold records of the log, up to the first one that brings facts about a profile which are not computed yet.
 
-        Records behind such a merge record are kept, and the next call begins with them.
+        That is a merge record, or a split. Records from there on are kept, and the next call begins with them.
 
         Returns
         -------
@@ -152,8 +193,9 @@ class PartitionHistory:
             self._state.apply(outputs.commit)
             self._handed.add(answers_of(outputs))
             self.position = self._state.position = ready[-1].offset + 1
-            if self._sent:
-                again.update((key, None) for record in ready for key in self._not_taken(record))
+            for record in ready:
+                if self._sent or is_control(record.key or b""):
+                    again.update((key, None) for key in self._not_taken(record))
         return list(again)
 
     def _ready(self, again: dict[bytes, None]) -> list[Record]:
@@ -161,6 +203,10 @@ class PartitionHistory:
         ready: list[Record] = []
         while self._waiting:
             record = self._waiting[0]
+            if record.key == SPLIT_KEY:
+                if ready or not self._has_split(record):
+                    break
+                record = self._splits.get(record.offset, record)
             merge = None if is_control(record.key or b"") else merge_in(record.value)
             if merge is not None:
                 if self._handed.is_awaited(merge):
@@ -172,6 +218,18 @@ class PartitionHistory:
             ready.append(record)
             self._waiting.popleft()
         return ready
+
+    def _has_split(self, record: Record) -> bool:
+        """Return whether the profile of a split is computed; all records before it are folded."""
+        split = split_in(record)
+        if split is None or record.offset in self._splits:
+            return True
+        # The numbers of the conditions differ between this fold and the running one, so they cannot be compared.
+        packed = self._state.records.get(split.user.encode())
+        if is_current(split, packed) and self._changed_at < split.before:
+            return False
+        self._splits[record.offset] = without_effect(record, split)
+        return True
 
     def _remembered(self, merge: Event) -> tuple[int, Mapping[int, bytes]]:
         """Return what a merge record brings for the history."""
@@ -188,7 +246,16 @@ class PartitionHistory:
             if key in self._sent:
                 self._newest[key] = record.offset
             return
-        control = decode_control(record.value or b"")
+        if key not in (USE_KEY, HISTORY_KEY, SPLIT_KEY):
+            return
+        try:
+            control = decode_control(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return  # the fold makes it a dead letter
+        if isinstance(control, Use | BringHistory | HistoryComplete):
+            self._changed_at = record.offset
+        if isinstance(control, ProfileSplit) and control.user.encode() in self._sent:
+            self._newest[control.user.encode()] = record.offset
         if isinstance(control, UserHistory) and self._sent.get(user := control.user.encode()) == control.before:
             del self._sent[user]
             if self._newest.pop(user, -1) >= control.before:

@@ -20,6 +20,8 @@ from models.fold.handovers import answers_of
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
 from models.fold.recomputed_merges import RecomputedMerges, taken_merges
+from models.fold.splits_again import SplitAgain, as_stored, has_logged_ones, is_current, key_of, parts_of, split_in
+from models.identity.linking import is_nameless
 from models.log import EVENTS, Tick, encode_control
 from models.profile.codec import header, unpack
 from stream.cluster.connection import Connection, transactional_id
@@ -190,7 +192,7 @@ class Shadow:
         if self.is_second:
             return False
         self.is_second = True
-        if merges.agree(self._state.records):
+        if merges.agree(self.records) and not has_logged_ones(self.records):
             await self._commit()
             return False
         await self.restart()
@@ -208,7 +210,8 @@ class Shadow:
         """
         if self.position < end:
             async for records in read_log(self._connection, self.partition, self.position, end):
-                self._take(records)
+                for part in parts_of(records):
+                    self._take(await self._with_split(part))
                 is_due = time.monotonic() - self._committed_at > COMMIT_EVERY_S
                 if is_due or len(self._changed) >= MAX_UNCOMMITTED_USERS:
                     await self._commit()
@@ -281,6 +284,29 @@ class Shadow:
             state.apply(PartitionFold(state).fold(Batch(EVENTS, self.partition, [tick])).commit)
             known = self._fired = now, state.records
         return known[1]
+
+    async def _with_split(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return records whose first one, if it is a split, has the profile that this code computes."""
+        record, split = records[0], split_in(records[0])
+        packed = None if split is None else self.records.get(split.user.encode())
+        if split is None or not is_current(split, packed):
+            return records
+        value = b""
+        if self.is_second or is_nameless(split.user):  # the first pass does not know what visitors hand over
+            again = SplitAgain(self.partition, split, packed)
+            await self._fold_again(again, split.before)
+            record = again.replaced(record)
+            value = record.value or b""
+        self._state.records[key_of(record)] = self._changed[key_of(record)] = value
+        return [record, *records[1:]]
+
+    async def _fold_again(self, again: SplitAgain, end: int) -> None:
+        while True:
+            async for records in read_log(self._connection, self.partition, again.position, end):
+                taken = records if self._merges is None else self._merges.replaced(self.partition, records)
+                again.take(as_stored(taken, self.records))
+            if again.is_done():
+                return
 
     def _take(self, records: Sequence[Record]) -> None:
         self._fired = None

@@ -16,7 +16,10 @@ from models.events import Event, MergeRecord
 from models.fold import step
 from models.fold.handovers import merges_in
 from models.fold.recomputed_merges import MissingPayload
+from models.identity.split_plan import plan_split
+from models.identity.splitting import PairOfIds
 from models.profile.state import Customer
+from models.units import now_ms
 from stream.cluster import topics
 from stream.cluster.connection import Connection
 from stream.engine.state import restore
@@ -26,6 +29,7 @@ from stream.processes.supervisor import Supervisor
 from stream.rebuild import answers, process, shadow_topic
 from stream.rebuild.process import Rebuild
 from stream.rebuild.shadow import code_in_use
+from stream.rebuild.splitting import SplitProfiles
 from stream.rebuild.switch import LinksDiffer, NotSwitched
 from tests.chaos.reference import Reference, committed
 from tests.support.brokers import Cluster
@@ -102,6 +106,47 @@ async def test_facts_of_merged_users_become_those_of_the_new_code_and_their_link
     assert {one.outcome for one in await rebuild(connection).run()} == {"was switched"}
     again = await rebuild(connection).run(anew=True)
     assert [(one.outcome, one.changed) for one in again] == [("equal", 0)] * PARTITIONS
+
+
+async def test_facts_of_profiles_that_were_split_become_those_of_the_new_code(
+    kafka: Cluster, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = kafka.connection
+    router = await fold_wrongly(connection, log, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "reduce_facts", wrong)
+        pairs = await split_visitors(connection, log, 3)
+        await log.append(Visiting(4, first=1_000).events(60))
+        await settle(connection, PARTITIONS, router, log)
+    before = await users(connection)
+
+    await rebuild(connection).run()
+
+    after = await users(connection)
+    await assert_as_folded_by_this_code(connection)
+    for user, customer in after.items():
+        assert (customer.ledger, customer.identity) == (before[user].ledger, before[user].identity)
+    changed = {user for user in after if before[user].facts != after[user].facts}
+    assert changed & {pair.anonymous for pair in pairs}
+    assert changed & {pair.known for pair in pairs}
+
+
+async def split_visitors(connection: Connection, log: EventLog, count: int) -> list[PairOfIds]:
+    """Split this many visitors from their users, as the command does."""
+    pairs: list[PairOfIds] = []
+    for number in range(count):
+        found = await users(connection)
+        owners = {user: one.identity.owner for user, one in found.items() if one.identity is not None}
+        pair = next(PairOfIds(owner.user, visitor) for visitor, owner in owners.items() if owner is not None)
+        known, visitor = found[pair.known].identity, found[pair.anonymous].identity
+        plan = plan_split(pair, known, visitor, now_ms(), f"s{number}")
+        profiles = SplitProfiles(connection, PARTITIONS, plan, NoListener())
+        await profiles.fold()
+        for user in plan.remaining:
+            await profiles.write(user, log)
+            await fold_all(connection, PARTITIONS)
+        pairs.append(pair)
+    return pairs
 
 
 async def test_the_log_is_folded_once_if_visitors_hand_over_the_same_as_before(

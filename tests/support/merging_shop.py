@@ -29,12 +29,14 @@ class Visiting:
         Seed of the events.
     prefix
         Beginning of the ids of persons and events.
+    first
+        Number of the first event.
     """
 
-    def __init__(self, seed: int, prefix: str = "m") -> None:
+    def __init__(self, seed: int, prefix: str = "m", first: int = 1) -> None:
         self._rng = random.Random(seed)
         self._prefix = prefix
-        self._number = 0
+        self._number = first - 1
         self._known: set[int] = set()
 
     def events(self, count: int) -> list[Event]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from models.batch import Batch, Record, Restored
 from models.events import Event
 from models.fold.conditions_in_use import AskedConditions
-from models.fold.handovers import VisitorsFold, merges_in, recomputed, replaced
+from models.fold.handovers import answers_of, merges_in, recomputed, replaced
 from models.fold.partition import PartitionFold
+from models.fold.splits_again import SplitAgain, is_current, parts_of, split_in
 from models.log import is_control
 from models.profile.codec import unpack
 from models.profile.state import Customer
@@ -21,26 +22,48 @@ def fold_in_two_passes(
     """Fold the records of all partitions, in batches of the given sizes in turn; return their states."""
     answers: dict[str, Event] = {}
     for number, log in enumerate(logs):
-        fold = VisitorsFold(number, watched)
+        for one in OnePass(number, watched, {}).run(log, sizes):
+            answers.setdefault(one.id, one)  # a second notice of the same login gets nothing more
+    passes = [OnePass(number, watched, answers) for number in range(len(logs))]
+    for log, one_pass in zip(logs, passes, strict=True):
+        one_pass.run(log, sizes)
+    return [one.state for one in passes]
+
+
+class OnePass:
+    """One pass over a partition, in memory; the second pass has answers."""
+
+    def __init__(self, partition: int, watched: AskedConditions | None, answers: dict[str, Event]) -> None:
+        self.state = Restored(partition=partition)
+        self._watched = watched
+        self._answers = answers
+        self._fold = PartitionFold(self.state, watched=watched)
+        self._taken: list[Record] = []
+
+    def run(self, log: Sequence[Record], sizes: Sequence[int]) -> list[Event]:
+        """Fold a whole log, and return the merge records that follow from it."""
+        found: list[Event] = []
         for records in _cut(log, sizes):
-            for one in fold.take(records):
-                answers.setdefault(one.id, one)  # a second notice of the same login gets nothing more
-    states = [Restored(partition=number) for number in range(len(logs))]
-    for log, state in zip(logs, states, strict=True):
-        _second_pass(state, PartitionFold(state, watched=watched), _cut(log, sizes), answers)
-    return states
+            for part in parts_of(records):
+                taken = [self._replaced(record) for record in part]
+                self._taken += taken
+                outputs = self._fold.fold(Batch("events", self.state.partition, taken))
+                self.state.apply(outputs.commit, part[-1].offset + 1)
+                found += answers_of(outputs)
+        return found
 
-
-def _second_pass(
-    state: Restored, fold: PartitionFold, batches: Iterable[Sequence[Record]], answers: dict[str, Event]
-) -> None:
-    for records in batches:
-        taken: dict[int, Record] = {
-            record.offset: replaced(record, recomputed(merge, answers[merge.id]))
-            for record, merge in merges_in(records)
-        }
-        batch = Batch("events", state.partition, [taken.get(record.offset, record) for record in records])
-        state.apply(fold.fold(batch).commit, records[-1].offset + 1)
+    def _replaced(self, record: Record) -> Record:
+        split = split_in(record)
+        if split is not None and is_current(split, self.state.records.get(split.user.encode())):
+            again = SplitAgain(self.state.partition, split, self.state.records.get(split.user.encode()), self._watched)
+            again.take([one for one in self._taken if one.offset < split.before])
+            while not again.is_done():
+                again.take([one for one in self._taken if one.offset < split.before])
+            return again.replaced(record, None if self._watched is None else self._fold.versions)
+        for _, merge in merges_in([record]):
+            if merge.id in self._answers:
+                return replaced(record, recomputed(merge, self._answers[merge.id]))
+        return record
 
 
 def _cut(log: Sequence[Record], sizes: Sequence[int]) -> Iterator[Sequence[Record]]:

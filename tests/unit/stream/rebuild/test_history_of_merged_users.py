@@ -23,6 +23,7 @@ from stream.rebuild import history
 from stream.rebuild.history import History, MergesMissing
 from tests.support.event_logs import START
 from tests.support.persons import Persons
+from tests.support.splitting import split
 from tests.support.two_passes import customers, fold_in_two_passes
 
 PARTITIONS = 3
@@ -69,6 +70,12 @@ class InMemory(EventLog):
         self.persons.write_at(records)
         return []
 
+    async def read_log(
+        self, connection: Connection, partition: int, begin: int, end: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        del connection
+        yield list(self.persons.logs[partition][begin:end])
+
     async def read_logs(
         self, connection: Connection, begins: Sequence[int], is_full: Callable[[int], bool]
     ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
@@ -103,6 +110,7 @@ def nothing() -> None: ...
 async def bring(persons: Persons, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = nothing) -> InMemory:
     """Bring the history of the segments into a log."""
     log = InMemory(persons, meanwhile)
+    monkeypatch.setattr(history, "read_log", log.read_log)
     monkeypatch.setattr(history, "read_logs", log.read_logs)
     monkeypatch.setattr(history, "WAIT_S", 0.0)
     monkeypatch.setattr(history, "MAX_USERS_PER_WRITE", 1)
@@ -179,6 +187,26 @@ async def test_a_login_while_the_history_is_brought_loses_nothing(
     assert_as_always(persons)
 
 
+async def test_after_a_split_each_profile_is_in_a_new_segment_by_its_own_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persons = Persons(PARTITIONS)
+    persons.tell(viewed(1), viewed(2), viewed(3), viewed(4, USER), login(5))
+    persons.settle()
+    persons.tell(viewed(6), viewed(7, USER))
+    persons.settle()
+    split(persons, USER, VISITOR)
+    persons.settle()
+
+    await bring(persons, monkeypatch)
+    persons.settle()
+    persons.pass_time(HOUR)
+
+    viewers = max(members(persons).values(), key=len)[0]
+    assert (viewers in members(persons)[VISITOR], viewers in members(persons)[USER]) == (True, False)
+    assert_as_always(persons)
+
+
 @pytest.mark.parametrize("seed", range(20))
 async def test_users_are_in_the_segments_as_if_these_had_always_been_there(
     seed: int, monkeypatch: pytest.MonkeyPatch
@@ -193,10 +221,14 @@ async def test_users_are_in_the_segments_as_if_these_had_always_been_there(
             persons.tell(happening(chance, number, persons.now))
             if chance.random() < 0.3:
                 persons.route()
+            if splits and chance.random() < 0.05:
+                split_one(persons, f"s{number}")
         if not count:
             persons.settle()
 
+    splits = True
     shop(120)
+    splits = False  # a split waits until a history is complete
     log = await bring(persons, monkeypatch, lambda: shop(chance.randrange(4)))
     shop(30)
     persons.settle()
@@ -205,6 +237,16 @@ async def test_users_are_in_the_segments_as_if_these_had_always_been_there(
 
     assert log.written >= 8
     assert_as_always(persons)
+
+
+def split_one(persons: Persons, split_id: str) -> None:
+    """Split the first visitor whose profile belongs to a user, if there is one."""
+    persons.settle()
+    for visitor, customer in customers(persons.states).items():
+        owner = None if customer.identity is None else customer.identity.owner
+        if owner is not None:
+            split(persons, owner.user, visitor, split_id)
+            return
 
 
 def happening(chance: random.Random, number: int, now: int) -> Event:
