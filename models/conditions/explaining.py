@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from models.conditions.clauses import AllOf, AnyOf, Condition, NoneOf, SegmentClause
 from models.conditions.evaluator import View
+from models.conditions.failing import smallest_change
 from models.conditions.leaf import LeafEvaluator, Person
 from models.conditions.periods import ALWAYS, NEVER
 from models.conditions.program import ConditionProgram
@@ -112,7 +114,7 @@ class Explainer:
         """
         segment = self._program.segments[self._indexes[name]]
         since = self._user.memberships.since.get(segment.key)
-        failing = () if since is not None else tuple(self._failing(segment.condition, wanted=True))
+        failing = () if since is not None else tuple(self._failing(segment.condition))
         return MembershipExplanation(segment=name, since=since, tree=self._explain(segment.condition), failing=failing)
 
     def _explain(self, condition: Condition) -> Explanation:
@@ -186,25 +188,7 @@ class Explainer:
                 return self._view.segment(index, duration)
         return self._view.leaf(self._program.leaves[digest(canonical(condition))])
 
-    def _failing(self, condition: Condition, *, wanted: bool) -> list[Any]:
-        """Return the smallest set of clauses that have to change so that a condition becomes what is wanted."""
-        if self._truth(condition) is wanted:
-            return []
-        match condition:
-            case NoneOf(of):
-                return self._of_each(of, wanted=False) if wanted else self._of_one(of, wanted=True)
-            case AllOf(of):
-                return self._of_each(of, wanted=True) if wanted else self._of_one(of, wanted=False)
-            case AnyOf(of):
-                return self._of_one(of, wanted=True) if wanted else self._of_each(of, wanted=False)
-        written = plain(condition)
-        return [written if wanted else {"not": written}]
-
-    def _of_each(self, of: tuple[Condition, ...], *, wanted: bool) -> list[Any]:
-        found: list[Any] = []
-        for condition in of:
-            found += [one for one in self._failing(condition, wanted=wanted) if one not in found]
-        return found
-
-    def _of_one(self, of: tuple[Condition, ...], *, wanted: bool) -> list[Any]:
-        return min((self._failing(condition, wanted=wanted) for condition in of), key=len)
+    def _failing(self, condition: Condition) -> Iterator[Any]:
+        """Yield the smallest set of clauses that have to change so that a condition holds."""
+        for clause, wanted in smallest_change(condition, self._truth):
+            yield plain(clause) if wanted else {"not": plain(clause)}

@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 
+from models.conditions.clauses import ValueClause
 from models.conditions.explaining import Explainer, Explanation
 from models.conditions.leaf import Person
+from models.conditions.parsing import parse_condition
 from models.conditions.user_state import ClauseState, UserConditions
 from models.errors import PerennialError
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.moments import moment
 from models.fold.user_values import DecisionValues, time_zone
+from models.fold.value_reasons import ValueReasons
 from models.fold.versions import Versions
 from models.profile.state import Customer
 from models.spelling import did_you_mean
@@ -102,6 +105,7 @@ def why(user: str, customer: Customer, now: int, versions: Versions, name: str) 
     person = Person(user, DecisionValues(facts, customer.ledger, versions.configuration), zone, facts.known_since)
     held = UserConditions(clauses, customer.ledger.memberships)
     explained = Explainer(conditions.program, held, person, now).why(name)
+    reasons = ValueReasons(customer, versions, held, person, now)
     return {
         "user": user,
         "as_of": moment(now),
@@ -110,7 +114,7 @@ def why(user: str, customer: Customer, now: int, versions: Versions, name: str) 
         "since": None if explained.since is None else moment(explained.since),
         "adopts_at": _adopts_at(conditions, user, customer),
         "failing": list(explained.failing),
-        "tree": _tree(explained.tree),
+        "tree": _tree(explained.tree, reasons),
     }
 
 
@@ -121,9 +125,12 @@ def _adopts_at(conditions: ConditionsInUse, user: str, customer: Customer) -> st
     return moment(conditions.due_of(user.encode()))
 
 
-def _tree(one: Explanation) -> dict[str, Any]:
+def _tree(one: Explanation, reasons: ValueReasons) -> dict[str, Any]:
     if one.of:
-        return {"group": one.condition, "truth": one.truth, "of": [_tree(inner) for inner in one.of]}
+        return {"group": one.condition, "truth": one.truth, "of": [_tree(inner, reasons) for inner in one.of]}
+    clause = parse_condition(one.condition, "when")
+    if isinstance(clause, ValueClause) and not clause.is_timed:
+        one = msgspec.structs.replace(one, **reasons.of(clause)._asdict())
     return {
         "clause": one.condition,
         "truth": one.truth,

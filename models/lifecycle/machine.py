@@ -89,6 +89,10 @@ class StageMachine:
         """Return whether conditions whose truth may have changed belong to moves out of a stage."""
         return not self._read[stage].isdisjoint(watched)
 
+    def reads(self, stage: str) -> frozenset[int]:
+        """Return the indexes of the conditions of the moves out of a stage."""
+        return self._read[stage]
+
     def advance(
         self, stage: str, truth: Callable[[int], Truth], without: Collection[str] = frozenset()
     ) -> StageMove | None:
