@@ -22,6 +22,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``ModelsFailed``, models.fold: reject the record that caused it; publish models that give a score.
   - ``UnknownSegment``, models.fold: name one of the segments by rule.
   - ``MissingPayload``, models.fold: begin the rebuild again, or use the earlier code.
+  - ``NotLinked``, models.identity: name two ids that are linked.
   - ``InvalidInteractions``, models.recommend: correct the file.
   - ``InvalidItems``, models.recommend: correct the file.
   - ``DamagedArtifact``, models.recommend: keep the model in use.
@@ -67,6 +68,12 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``NotSwitched``, stream.rebuild: run the same command again.
   - ``LinksDiffer``, stream.rebuild: use the earlier code.
   - ``MergesMissing``, stream.rebuild: follow the message.
+  - ``ConditionsComing``, stream.rebuild: run the same command again in a moment.
+  - ``EntriesNotAccepted``, stream.installation: look at the numbers, then accept them.
+  - ``NumbersDiffer``, stream.installation: look at the numbers again.
+  - ``NotAnAnonymousId``, stream.installation: name a known user, and then an anonymous id.
+  - ``BeginningLost``, stream.installation: leave past events where they are.
+  - ``NotActed``, stream.installation: run the same command again.
   - ``FilesInTheWay``, stream.presets: move the files away.
   - ``DemoFailed``, stream.demo: read the log of the process.
   - ``DoorRefused``, stream.cli: correct the events.

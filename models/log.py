@@ -158,6 +158,8 @@ class ProfileSplit(msgspec.Struct, tag_field="control", tag="profile_split", fro
         is. Milliseconds.
     before
         Offset of the first record of the partition that is not a part of the profile.
+    previous
+        Offset of the newest control record by which the profile was split before; -1 for none.
     events
         Number of events that go back to the anonymous profile.
     profile
@@ -173,6 +175,7 @@ class ProfileSplit(msgspec.Struct, tag_field="control", tag="profile_split", fro
     until: int
     after: int = 0
     before: int = 0
+    previous: int = -1
     events: int = 0
     profile: bytes = b""
     configuration: int = 0

@@ -99,7 +99,8 @@ DECLARED: tuple[Declared, ...] = (
         "counter",
         "Logins of anonymous visitors by outcome (merged, empty, newer_login, other_origin, known_to_known), events "
         "forwarded, repeats that were dropped (repeated), waiting messages that were not taken over (pending_dropped), "
-        "and messages that were withdrawn in delivery and decided again for the known user (message_handed_over).",
+        "messages that were withdrawn in delivery and decided again for the known user (message_handed_over), profiles "
+        "that were split (split_stale: the record came too late), and records that a split has undone (passed_over).",
         ("outcome",),
     ),
     Declared("timers_fired", "counter", "Timers that fired, by name.", ("timer",)),

@@ -323,10 +323,8 @@ class _Slice:
             return
         state.members.move(work.moves)
         state.stages.count(work.stages)
-        if conditions is not None:
-            conditions.waiting += work.waits
-            if conditions.waiting != waiting:
-                self._store_conditions()
+        if conditions is not None and conditions.waiting != waiting:
+            self._store_conditions()
         self._outputs.commit.records.extend(work.outputs)
         if outcome:
             counts, name = self._outputs.counts, ("identity_records", outcome)

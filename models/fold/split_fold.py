@@ -69,15 +69,12 @@ class SplitFold:
     ----------
     outputs, moves, stages
         Records that follow, and the moves to count.
-    waits
-        Whether the profile had come to the conditions in use, and has to come to them again.
     """
 
     def __init__(self, state: PartitionState, record: Record, split: ProfileSplit) -> None:
         self.outputs: list[Output] = []
         self.moves: list[SegmentMove] = []
         self.stages: list[StageCount] = []
-        self.waits = False
         self._state = state
         self._record = record
         self._split = split
@@ -120,23 +117,18 @@ class SplitFold:
     def _is_current(self, customer: Customer) -> bool:
         """Return whether nothing has changed since the profile of the record was computed."""
         split, versions = self._split, self._state.versions
+        conditions, identity = versions.conditions, customer.identity or ProfileIdentity()
+        if identity.last_acted != split.previous:
+            return False
         if not split.profile:
             return True
-        conditions, identity = versions.conditions, customer.identity
-        if is_nameless(split.user) and (identity is None or identity.owner is None):
+        if is_nameless(split.user) and identity.owner is None:
             return False
         generation = 0 if conditions is None else conditions.generation
         used = (versions.configuration_number, versions.population_number, generation)
         if customer.seen >= split.before or used != (split.configuration, split.population, split.conditions):
             return False
-        return conditions is None or self._has_conditions(conditions)
-
-    def _has_conditions(self, conditions: ConditionsInUse) -> bool:
-        """Return whether the profile of the record has come to the conditions in use, or will by a timer."""
-        facts = unpack_payload(self._split.profile).facts
-        comes_later = not conditions.is_complete and conditions.due_of(self._key) > self._state.memo.now
-        has_come = facts.conditions == conditions.generation or not facts.events
-        return not conditions.program.pending and (has_come or comes_later)
+        return conditions is None or not conditions.program.pending
 
     # --- the change ------------------------------------------------------------------------------------------------
 
@@ -167,9 +159,6 @@ class SplitFold:
         self._count_moves(kept, ledger)
         self._count_stages(None if is_visitor else customer, replaced)
         self._withdraw(before, replaced)
-        conditions = self._state.versions.conditions
-        if conditions is not None and not conditions.is_complete and before.conditions == conditions.generation:
-            self.waits = found.facts.conditions != conditions.generation
         self._state.replace_user(self._key, replaced)
 
     def _count_moves(self, before: Ledger, after: Ledger) -> None:

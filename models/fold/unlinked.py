@@ -60,11 +60,9 @@ class UnlinkedFold:
         if watched:
             asked = AskedConditions(tuple(SegmentRule(f"{number}", when) for number, when in enumerate(watched)))
             links = LeftOut(left_out.id, left_out.links, left_out.acted)
-            self._watching, self._clauses = (
-                PartitionFold(self._again, watched=asked, left_out=links),
-                asked.event_clauses,
-            )
-        self._handed: dict[PairOfIds, list[Ledger]] = {}
+            self._watching = PartitionFold(self._again, watched=asked, left_out=links)
+            self._clauses = asked.event_clauses
+        self._handed: dict[PairOfIds, dict[str, Ledger]] = {}
 
     def __repr__(self) -> str:
         """Show the place."""
@@ -80,11 +78,13 @@ class UnlinkedFold:
         """Links that have to be left out, too; then this fold is of no use."""
         return tuple(self._left_out.missing)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether the history of new conditions is being brought into the log, so that profiles have to wait for it."""
-        conditions = self._fold.versions.conditions
-        return conditions is not None and bool(conditions.program.pending)
+    def is_ready(self, user: str) -> bool:
+        """Return whether a user has come to the conditions in use, and these have their history."""
+        conditions, packed = self._fold.versions.conditions, self.state.records.get(user.encode())
+        if conditions is None or packed is None:
+            return True
+        facts = unpack(packed).facts
+        return not conditions.program.pending and (not facts.events or facts.conditions == conditions.generation)
 
     @property
     def versions(self) -> Versions:
@@ -93,14 +93,14 @@ class UnlinkedFold:
 
     def handed(self, pair: PairOfIds) -> list[Ledger]:
         """Return what the anonymous id of a link has handed over of our messages, if the known user is in this fold."""
-        return self._handed.get(pair, [])
+        return list(self._handed.get(pair, {}).values())
 
     def take(self, records: Sequence[Record]) -> None:
         """Fold the next records of the log."""
         for _, event in merges_in(records):
             said, pair = event.identity, PairOfIds(event.user, event.anonymous or "")
             if isinstance(said, MergeRecord) and said.payload and self._left_out.has_record(event):
-                self._handed.setdefault(pair, []).append(unpack_payload(said.payload).ledger)
+                self._handed.setdefault(pair, {})[event.id] = unpack_payload(said.payload).ledger
         begin = 0
         for place, record in enumerate(records):
             control = _history_in(record)
@@ -187,6 +187,7 @@ class UnlinkedFold:
             until=split.until,
             after=split.after,
             before=self.state.position,
+            previous=plan.previous(user),
             events=events,
             profile=pack_payload(customer.facts, customer.ledger, versions.schema),
             configuration=versions.configuration_number,
@@ -260,4 +261,6 @@ def control_without_profile(plan: SplitPlan, user: str) -> ProfileSplit:
     """Return the control record that ends a link in one of its profiles, and leaves all past events where they are."""
     pair, split = plan.pair, plan.split
     other = pair.known if user == pair.anonymous else pair.anonymous
-    return ProfileSplit(id=split.id, user=user, other=other, until=split.until, after=split.until)
+    return ProfileSplit(
+        id=split.id, user=user, other=other, until=split.until, after=split.until, previous=plan.previous(user)
+    )

@@ -43,6 +43,10 @@ class SplitPlan(NamedTuple):
             return self.visitor.owner
         return split_visitor(deepcopy(self.visitor), self.pair.known, self.split)
 
+    def previous(self, user: str) -> int:
+        """Return the offset of the newest control record by which a profile was split before; -1 without one."""
+        return (self.known if user == self.pair.known else self.visitor).last_acted
+
     def left_out(self, more: Iterable[PairOfIds] = ()) -> LeftOut:
         """Return what a fold leaves out that computes the two profiles.
 

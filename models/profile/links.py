@@ -157,6 +157,11 @@ class ProfileIdentity(msgspec.Struct, array_like=True, gc=False):
     acted: list[int] = []
 
     @property
+    def last_acted(self) -> int:
+        """Offset of the newest control record by which the profile was split; -1 without one."""
+        return self.acted[-1] if self.acted else -1
+
+    @property
     def last_number(self) -> int:
         """Number of the last event that was forwarded."""
         return self.number if self.owner is None else self.owner.number

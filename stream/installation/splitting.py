@@ -13,7 +13,7 @@ from models.identity.linking import is_nameless
 from models.identity.split_plan import SplitPlan, plan_split
 from models.identity.splitting import PairOfIds, split_of
 from models.profile.codec import unpack
-from models.profile.links import IdentityOwner
+from models.profile.links import IdentityOwner, ProfileIdentity
 from models.profile.state import Customer
 from stream.log.event_log import EventLog
 from stream.lookup.client import LookupFailed, ask_state
@@ -146,8 +146,8 @@ class Splitting:
         ------
         NotActed
             A worker has not acted in time.
-        HistoryUnderWay
-            The history of new conditions is being brought into the log.
+        ConditionsComing
+            New conditions are coming into use.
         BrokerUnavailable, LogUnavailable
             Kafka does not answer. The same command continues.
         """
@@ -197,6 +197,9 @@ class Splitting:
             made = split_of(customer.identity, user, other)
             if made is not None and made.id == self._plan.split.id:
                 return True
+            identity = customer.identity or ProfileIdentity()
+            if identity.last_acted != self._plan.previous(user):
+                raise NotActed(f"another split of {user} has come before this one; run the same command again")
             if customer.seen >= offset:
                 return False
             await asyncio.sleep(ASK_EVERY_S)

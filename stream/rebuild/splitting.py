@@ -19,8 +19,8 @@ from stream.log.event_log import EventLog
 from stream.rebuild.reading import OPTIONS, read_log
 
 
-class HistoryUnderWay(PerennialError):
-    """The history of new conditions is being brought into the log: try again when this is done."""
+class ConditionsComing(PerennialError):
+    """New conditions are coming into use, so the profiles change anyway: try again in a moment."""
 
 
 class SplitListener(Protocol):
@@ -106,16 +106,16 @@ class SplitProfiles:
 
         Raises
         ------
-        HistoryUnderWay
-            The clauses have to wait for their history.
+        ConditionsComing
+            The user has not come to new conditions yet, or they have not got their history.
         BrokerUnavailable, LogUnavailable
             The log cannot be read or written.
         """
         place, pair = self._place_of(user), self._plan.pair
         await self._catch_up(place)
         fold = self._sources[place].fold
-        if fold.is_busy:
-            raise HistoryUnderWay("the history of new conditions is being brought into the log; try again after it")
+        if not fold.is_ready(user):
+            raise ConditionsComing(f"new conditions are coming into use for {user}; try again in a moment")
         if not self._moved:
             self._moved = self.moved
         control = fold.control(self._plan, user, self._moved, self.of(pair.known).handed(pair))

@@ -71,7 +71,7 @@ async def command(folder: Path, *arguments: str, typed: str = "") -> tuple[int, 
     return process.returncode or 0, out.decode(), err.decode()
 
 
-class Shop:
+class VisitedShop:
     """A visitor and a user whose events arrive one after the other."""
 
     def __init__(self, installation: Installation) -> None:
@@ -106,7 +106,7 @@ class Shop:
                 await asyncio.sleep(0.05)  # poll: a process sends no notification
 
 
-async def kill_folds(shop: Shop, is_done: asyncio.Event) -> int:
+async def kill_folds(shop: VisitedShop, is_done: asyncio.Event) -> int:
     """Kill the process that folds as soon as it answers, a few times, and return how often."""
     killed = 0
     while killed < KILLS and not is_done.is_set():
@@ -131,7 +131,7 @@ async def folded(installation: Installation, user: str) -> Customer:
 
 
 async def test_the_command_splits_two_profiles_while_events_arrive(installation: Installation, tmp_path: Path) -> None:
-    shop, settings = Shop(installation), installation.settings
+    shop, settings = VisitedShop(installation), installation.settings
     is_kafka = settings.connection().transactions
     async with EventLog(settings.connection(), PARTITIONS) as log:
         for _ in range(5):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
+from models.events import decode_event
 from models.fold.unlinked import SplitSource
 from models.identity.split_plan import plan_split
 from models.identity.splitting import PairOfIds, split_of
-from models.log import encode_control
+from models.log import encode_control, is_control
 from tests.support.persons import Persons
 
 
@@ -67,3 +70,16 @@ def split(
 def other_of(pair: PairOfIds, user: str) -> str:
     """Return the other one of two keys."""
     return pair.known if user == pair.anonymous else pair.anonymous
+
+
+def unlinked(persons: Persons) -> Persons:
+    """Return the same log without any link, folded at the same times."""
+    other = Persons(len(persons.logs))
+    records = [one for log in persons.logs for one in log if not is_control(one.key)]
+    for record in sorted(records, key=lambda one: one.timestamp):
+        told = decode_event(record.value or b"")
+        if told.identity is None:
+            other.now = record.timestamp
+            other.tell(replace(told, anonymous=None))
+    other.now = persons.now
+    return other

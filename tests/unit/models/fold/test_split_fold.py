@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from models.events import Event, decode_event
+from models.events import Event
 from models.fold.unlinked import SplitSource, control_without_profile
 from models.identity.split_plan import NotLinked, plan_split
 from models.identity.splitting import PairOfIds
-from models.log import ProfileSplit, encode_control, is_control
+from models.log import ProfileSplit, encode_control
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import START
 from tests.support.persons import Persons
-from tests.support.splitting import source_of, split
+from tests.support.splitting import source_of, split, unlinked
 
 VISITOR, USER = "anonymous:a1", "u1"
 
@@ -47,19 +47,6 @@ def merged(*, repeats: bool = False) -> Persons:
     persons.settle()
     assert persons.user(USER).facts.events == {"click": 3, "identify": 1, "product_view": 1, "cart_add": 1}
     return persons
-
-
-def unlinked(persons: Persons) -> Persons:
-    """Return the same log without any link, folded at the same times."""
-    other = Persons(len(persons.logs))
-    records = [one for log in persons.logs for one in log if not is_control(one.key)]
-    for record in sorted(records, key=lambda one: one.timestamp):
-        told = decode_event(record.value or b"")
-        if told.identity is None:
-            other.now = record.timestamp
-            other.tell(replace(told, anonymous=None))
-    other.now = persons.now
-    return other
 
 
 def events_of(persons: Persons, user: str) -> dict[str, int]:
@@ -356,3 +343,18 @@ def test_what_was_split_cannot_be_split_again() -> None:
 
     with pytest.raises(NotLinked, match="were split before, and no login has linked them again"):
         split(persons, USER, VISITOR, "s2")
+
+
+def test_a_record_that_was_computed_before_another_split_is_ignored() -> None:
+    persons = merged()
+    other = "anonymous:a2"
+    persons.tell(click(20, other, 6_000), event(21, USER, "identify", 7_000, anonymous=other))
+    persons.settle()
+    stale = carried(persons, USER)
+    split(persons, USER, other, "s2")
+    bring(persons, replace(stale, before=stale.before + 100))
+
+    assert persons.counts["identity_records", "split_stale"] == 1
+    assert events_of(persons, USER)["click"] == 3
+    split(persons, USER, VISITOR)
+    assert persons.user(USER).facts == unlinked(persons).user(USER).facts
