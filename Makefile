@@ -66,8 +66,12 @@ format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-proofs: setup ## check that none of 100,000 random configurations makes a command hang (results in tests/proofs/)
-	@$(BIN)/python -m tests.proofs.configurations --count 100000
+# All proofs run, also if one of them fails.
+proofs: setup ## run every proof, one after the other, for hours; their results are in tests/proofs/ (needs KAFKA_HOME)
+	@failed=; for proof in "configurations --count 100000" conditions "conditions --through fold" real_segments \
+		"real_segments --through fold" absences new_absence; do \
+		echo "== $$proof"; $(BIN)/python -m tests.proofs.$$proof || failed="$$failed [$$proof]"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 bench: setup ## measure everything, and the peers too (37 minutes; perennial bench --help lists single benchmarks)
 	@$(BIN)/perennial bench all

@@ -51,9 +51,17 @@ def moves_of(outputs: Outputs) -> Iterator[FoldedMove]:
     """Yield the moves that the outputs of the fold state, in their order."""
     for record in outputs.commit.records:
         if record.topic == "signals" and record.value is not None:
-            signal = _decode(record.value)
-            if signal.kind in ("segment_entered", "segment_left"):
-                yield FoldedMove(signal.user, signal.name, signal.at, signal.kind == "segment_entered")
+            move = decode_move(record.value)
+            if move is not None:
+                yield move
+
+
+def decode_move(signal: bytes) -> FoldedMove | None:
+    """Return the move that a signal states; ``None`` if it states another change."""
+    found = _decode(signal)
+    if found.kind not in ("segment_entered", "segment_left"):
+        return None
+    return FoldedMove(found.user, found.name, found.at, found.kind == "segment_entered")
 
 
 def fold_batches(records: Sequence[PartitionRecord], size: int, state: Restored) -> Iterator[Outputs]:
