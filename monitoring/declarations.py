@@ -114,6 +114,11 @@ DECLARED: tuple[Declared, ...] = (
     ),
     Declared("stage_moves", "counter", "Moves of users between stages of the lifecycle.", ("origin", "target")),
     Declared(
+        "rounds_too_deep",
+        "counter",
+        "Steps in which marks have changed segments in too many rounds, so that nothing reacted to the last one.",
+    ),
+    Declared(
         "decisions",
         "counter",
         "Decisions on messages: sent, deferred or dropped, and the reason.",

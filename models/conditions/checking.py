@@ -252,6 +252,9 @@ class ConditionChecker:
             case "score" if known.scores is not None and clause.name not in known.scores:
                 says = f"there is no score {clause.name!r}{self._hint(clause.name, known.scores)}"
                 yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}")
+            case "mark" if known.marks is not None and clause.name not in known.marks:
+                says = f"no journey sets the mark {clause.name!r}{self._hint(clause.name, known.marks)}"
+                yield ConditionFinding(path, "unknown_value", f"{says}; marks: {_list(known.marks)}", True)
             case "lifecycle" if known.stages is not None and clause.comparison is not None:
                 for state in clause.comparison.among:
                     if state not in known.stages:

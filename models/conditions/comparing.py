@@ -104,7 +104,7 @@ def _with_money(name: str, compared: ValueComparison, path: str) -> ValueCompari
 def value_clause(subject: Subject, name: str, form: Any, path: str) -> ValueClause:
     """Read a condition on a value of the user."""
     times = [operator for operator in _TIMES if getattr(form, operator) is not None]
-    if times and subject not in ("trait", "mark"):
+    if times and subject != "trait":
         raise InvalidConfiguration(f"{path}.{times[0]}", getattr(form, times[0]), f"nothing: a {subject} is not a time")
     if len(times) > 1:
         raise InvalidConfiguration(path, times, f"one of {', '.join(_TIMES)}")

@@ -77,8 +77,8 @@ class Knowledge:
         Kinds of the traits by name.
     learned
         Names of the learned segments in use.
-    features, scores, stages
-        Names of the features, of the scores, and of the states of the lifecycle.
+    features, scores, stages, marks
+        Names of the features, of the scores, of the states of the lifecycle, and of the marks that journeys set.
     logarithms
         Names of the features that are logarithms.
     read_as
@@ -94,6 +94,7 @@ class Knowledge:
     features: Collection[str] | None = None
     scores: Collection[str] | None = None
     stages: Collection[str] | None = None
+    marks: Collection[str] | None = None
     logarithms: Collection[str] = ()
     read_as: Mapping[str, str] = field(default_factory=dict)
     retention: int | None = None

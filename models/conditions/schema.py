@@ -293,9 +293,8 @@ KEYS = (*FORMS, *GROUPS, "not")
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a condition, without marks, which no part of a configuration can set."""
-    written = [form for key, form in FORMS.items() if key != "mark"]
-    forms, components = msgspec.json.schema_components(written, ref_template="#/$defs/{name}")
+    """Return the JSON Schema of a condition."""
+    forms, components = msgspec.json.schema_components(list(FORMS.values()), ref_template="#/$defs/{name}")
     here = {"$ref": "#/$defs/Condition"}
     many = {"type": "array", "items": here, "minItems": 1}
     groups = [_only(group, many) for group in GROUPS] + [_only("not", here)]

@@ -32,9 +32,9 @@ from models.configuration.definition import (
     TraitDefinition,
     When,
 )
-from models.configuration.journey_clauses import require_no_journey
 from models.configuration.journeys.checking import check_journeys
 from models.configuration.journeys.parsing import parse_journeys
+from models.configuration.marks import require_silent_readers
 from models.configuration.sending import require_template
 from models.configuration.templates import Template
 from models.durations import milliseconds
@@ -94,7 +94,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         seen.add(rule.name)
     segments = parse_segments(mapping.get("segments", []))
     lifecycle = None if written.lifecycle is None else stages.read_lifecycle(written.lifecycle)
-    require_no_journey(segments)
+    require_silent_readers(segments)
     stages.check_stages(segments, lifecycle)
     for i, rule in enumerate(rules):
         if rule.when.kind == "entered_stage":

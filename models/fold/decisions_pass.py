@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-import msgspec
-
 from models.batch import Output
 from models.fold.assessment import crosses, has_old_risk, has_old_segment
 from models.fold.clause_steps import instant_of
@@ -21,7 +19,7 @@ from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, PENDING, RUNS, WAITS, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Alignment, Piece, Step
-from models.fold.reactions import Reactions
+from models.fold.reactions import Reactions, with_trust
 from models.fold.scores import PieceScores
 from models.fold.segment_decisions import SegmentDecisions
 from models.profile.ledger import NEVER, Ledger, Timer
@@ -199,7 +197,7 @@ class DecisionsPass:
         for task in step.agenda or ():
             task(effects, ledger, self._scores)
         if adopted or effects.signals or effects.handed_over:
-            effects.signals = [*adopted, *_with_trust(step, effects.signals)]
+            effects.signals = [*adopted, *with_trust(step, effects.signals)]
             self._reactions.react(step, effects)
         self._reactions.follow(step, instant_of(step), effects)
         if effects.has_moved_pending:
@@ -242,7 +240,7 @@ class DecisionsPass:
 
     def _write_signals(self, step: Step, signals: list[Signal]) -> None:
         """Write the signals of a step that nothing else follows from."""
-        self._outputs.add_decided(step.number, encode_signals(step.user.key, _with_trust(step, signals)))
+        self._outputs.add_decided(step.number, encode_signals(step.user.key, with_trust(step, signals)))
         for signal in signals:
             self._outputs.count("signals", signal.kind)
 
@@ -298,13 +296,6 @@ class DecisionsPass:
         pending = user.ledger.pending
         due = max(step.now + 1, min(one.until for one in pending)) if pending else NEVER
         self._timers.set(user, PENDING, due, step.number)
-
-
-def _with_trust(step: Step, signals: list[Signal]) -> list[Signal]:
-    """Return the signals of a step, marked as public if everyone could have sent its event."""
-    if step.event is None or step.event.trust != "public":
-        return signals
-    return [msgspec.structs.replace(one, public=True) for one in signals]
 
 
 def _number(step: Step) -> int:

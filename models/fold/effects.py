@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from models.batch import Output
+from models.conditions.clauses import Scalar
 from models.delivery.notices import Notice
 from models.engage.decisions import Decision
 from models.engage.handed_over import HandedMessage
@@ -33,6 +35,8 @@ class StepEffects:
         Records for the profile of another user, who is the same person.
     has_moved_pending
         Whether pending messages came from another profile, or went there, so that their timer has to be set again.
+    marks
+        Marks of the user that have changed in the present round of decisions, with their values before.
     """
 
     signals: list[Signal] = field(default_factory=list)
@@ -43,3 +47,11 @@ class StepEffects:
     notices: list[tuple[Channel, Notice]] = field(default_factory=list)
     forwarded: list[Output] = field(default_factory=list)
     has_moved_pending: bool = False
+    marks: dict[str, Scalar | None] | None = None
+
+    def note_marks(self, before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> None:
+        """Record which marks of the user have changed."""
+        for name in (*before, *(name for name in after if name not in before)):
+            previous, present = before.get(name), after.get(name)
+            if type(previous) is not type(present) or previous != present:  # true is not 1
+                self.marks = {name: previous, **(self.marks or {})}

@@ -216,7 +216,9 @@ class IdentityFold:
             return is_empty and signal.kind == "cart_left"
 
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
+            marks = ledger.marks
             dropped = ledgers.join_ledgers(ledger, visitor.ledger, user.name, configuration, work.now, is_over)
+            effects.note_marks(marks, ledger.marks)
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))
             effects.notices.extend(notices_of_withdrawal(ledger, event, lost, lost))

@@ -66,7 +66,9 @@ class JourneyDecisions:
         """Return whether a signal may let a user enter a journey."""
         return any(self._journeys.entered_by_signal(signal) for signal in signals)
 
-    def follow(self, step: Step, at: int, recipient: Recipient, effects: StepEffects) -> None:
+    def follow(
+        self, step: Step, at: int, recipient: Recipient, effects: StepEffects, later: list[Signal] | None = None
+    ) -> None:
         """Let the runs of a user see a step, and let new ones begin.
 
         Parameters
@@ -79,15 +81,19 @@ class JourneyDecisions:
             The user as a decision sees the user.
         effects
             The effects of the step; decisions and signals are added.
+        later
+            In a further round of the step, which the runs have seen already: the signals of this round.
         """
         user = step.user
-        entries = list(self._entries(step, effects.signals))
+        entries = [*self._entered(step, effects.signals if later is None else later)]
+        if later is None:
+            entries = [*self._entered_by_event(step), *entries]
         if RUNS not in user.decided and step.user.ledger.runs is None and not entries:
             return
         walk = self._walk(step, at, recipient, effects)
         before = walk.runs
         if before.active:
-            walk.go_on(step.event)
+            walk.go_on(step.event if later is None else None)
         for compiled, by in entries:
             walk.enter(compiled, by)
         if walk.runs != before:
@@ -115,17 +121,20 @@ class JourneyDecisions:
         runs = step.user.ledger.runs or UserRuns()
         return Walk(self._journeys.by_version, runs, reached, view.person, ask, world)
 
-    def _entries(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, EntryCause]]:
-        """Yield the journeys that the step lets its user enter, with the trigger."""
+    def _entered_by_event(self, step: Step) -> Iterator[tuple[CompiledJourney, EntryCause]]:
+        """Yield the journeys that the event of a step lets its user enter, with the trigger."""
         event = step.event
         if event is not None and step.is_awaited:
             for one in self._journeys.entered_by_event(event):
                 on = one.journey.enter.on
                 if isinstance(on, EventTrigger) and matches(on.match, event, {}):
                     yield one, EntryCause(event.id, step.at, event, event.trust == "public")
+
+    def _entered(self, step: Step, signals: list[Signal]) -> Iterator[tuple[CompiledJourney, EntryCause]]:
+        """Yield the journeys that signals of a step let its user enter, with the trigger."""
         for signal in signals:
             for one in self._journeys.entered_by_signal(signal):
-                cause = signal.cause if event is not None else f"{signal.cause}:{signal.at}"
+                cause = signal.cause if step.event is not None else f"{signal.cause}:{signal.at}"
                 yield one, EntryCause(cause, min(signal.at, step.now), None, signal.public)
 
     def _tell(self, step: Step, moves: list[RunMove], effects: StepEffects) -> None:
@@ -214,7 +223,9 @@ class _FoldWorld:
 
     def mark(self, step: SetStep) -> None:
         """Set marks of the user."""
-        marks: dict[str, Scalar] = {**self._ledger.marks, **dict(step.marks)}
+        before = self._ledger.marks
+        marks: dict[str, Scalar] = {**before, **dict(step.marks)}
         while len(marks) > MAX_MARKS:
             del marks[next(iter(marks))]
         self._ledger.marks = marks
+        self._effects.note_marks(before, marks)

@@ -18,6 +18,7 @@ from models.conditions.program import segment_key
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.conditions.writing import canonical, digest
 from models.configuration.compiled import Configuration
+from models.configuration.marks import readers_of_marks
 from models.engage.journeys.walking import user_clauses
 from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, dependents_of, succession
 from models.fold.user_values import DecisionValues, time_zone
@@ -56,6 +57,9 @@ class ConditionsPlan:
         Names of the segments that are new, or whose members may be others from the change on.
     entering
         Names of the segments whose matching users enter with a signal.
+    uncounted
+        Names of the segments whose members are not known before, because they read marks. The fold beside the running
+        one has no journeys.
     has_new_stages
         Whether users come to stages of the lifecycle by this change.
     """
@@ -79,6 +83,7 @@ class ConditionsPlan:
             for rule in wanted.segments
             if after.enters(segment_key(rule.name), 0 if before is None else before.generation)
         )
+        self.uncounted = readers_of_marks(wanted.segments)
         self.has_new_stages = wanted.lifecycle is not None and wanted.lifecycle != (
             None if before is None else before.asked.lifecycle
         )
@@ -159,7 +164,9 @@ class Prospects:
         self._kept = frozenset(map(segment_key, names))
         self._keeps_stages = not plan.has_new_stages
         self.users = 0
-        self.members: Counter[str] = Counter({segment.name: 0 for segment in plan.wanted.segments})
+        self._uncounted = plan.uncounted
+        names = {segment.name for segment in plan.wanted.segments} - plan.uncounted
+        self.members: Counter[str] = Counter(dict.fromkeys(names, 0))
         self.entering: Counter[str] = Counter(dict.fromkeys(plan.entering, 0))
         self.stages: Counter[str] = Counter()
 
@@ -194,7 +201,8 @@ class Prospects:
             if move.has_entered and self._after.enters(segment_key(move.segment), self._generation):
                 self.entering[move.segment] += 1
         for segment in program.segments:
-            self.members[segment.name] += segment.key in user.memberships.since
+            if segment.name not in self._uncounted:
+                self.members[segment.name] += segment.key in user.memberships.since
 
     def _begin(self, facts: Facts, ledger: Ledger) -> None:
         """Bring the ledger to the place before the change."""
@@ -256,7 +264,9 @@ def differences(plan: ConditionsPlan, shown: ProspectiveCounts, present: Prospec
     ([], ["segment 'a' had 100 users, and has 111 now"])
     """
     found: list[str] = []
-    pairs = [(f"segment {name!r}", shown.members, present.members, name) for name in sorted(plan.changed)]
+    pairs = [
+        (f"segment {name!r}", shown.members, present.members, name) for name in sorted(plan.changed - plan.uncounted)
+    ]
     if plan.has_new_stages:
         names = sorted({*shown.stages, *present.stages})
         pairs += [(f"stage {name!r}", shown.stages, present.stages, name) for name in names]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from models.engage import rules
 from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
@@ -15,6 +17,9 @@ from models.fold.segment_decisions import SegmentDecisions
 from models.profile.ledger import Ledger
 from models.profile.signals import Signal
 from models.profile.snapshot import Seen
+
+MAX_ROUNDS = 4
+"""Maximum number of rounds of decisions of a step: a mark that a journey sets may change a segment, and so on."""
 
 
 class _View(NamedTuple):
@@ -39,6 +44,8 @@ class Reactions:
 
     def __init__(self, piece: Piece, conditions: SegmentDecisions | None, timers: DecisionTimers) -> None:
         self._versions = piece.versions
+        self._outputs = piece.outputs
+        self._conditions = conditions
         self._journeys: JourneyDecisions | None = None
         if conditions is not None and piece.versions.journeys:
             self._journeys = JourneyDecisions(piece, conditions, timers)
@@ -57,18 +64,20 @@ class Reactions:
 
     def react(self, step: Step, effects: StepEffects) -> None:
         """Let the planner decide about each rule that a signal of the step triggers, and about what is handed over."""
+        self._propose(step, effects.signals, effects)
+        for handed in effects.handed_over:
+            effects.decisions.append(self._versions.planner().take_over(handed, self.recipient(step)))
+            effects.has_moved_pending = True
+
+    def _propose(self, step: Step, signals: list[Signal], effects: StepEffects) -> None:
         configuration, recipient = self._versions.configuration, None
-        for signal in effects.signals:
+        for signal in signals:
             for rule in rules.matching(configuration, signal):
                 if signal.confirms and rule.category == "marketing":
                     continue
                 recipient = recipient or self.recipient(step)
                 effects.decisions.append(self._versions.planner().plan(rule, signal, recipient))
                 effects.has_moved_pending = True
-        for handed in effects.handed_over:
-            recipient = recipient or self.recipient(step)
-            effects.decisions.append(self._versions.planner().take_over(handed, recipient))
-            effects.has_moved_pending = True
 
     def follow(self, step: Step, at: int, effects: StepEffects) -> None:
         """Let the journeys of the user see the step, whose conditions are decided as of a time."""
@@ -76,13 +85,44 @@ class Reactions:
         has_reason = step.is_awaited or has_moved or bool(effects.signals) or RUNS in step.user.decided
         if self._journeys is not None and has_reason:
             self._journeys.follow(step, at, self.recipient(step), effects)
+        if effects.marks is not None:
+            self._settle(step, at, effects)
 
     def wake(self, step: Step, due: int, effects: StepEffects) -> None:
         """Let the runs of the user go on by themselves."""
         if self._journeys is not None:
             self._journeys.follow(step, due, self.recipient(step), effects)
+        if effects.marks is not None:
+            self._settle(step, due, effects)
+
+    def _settle(self, step: Step, at: int, effects: StepEffects) -> None:
+        """Let everything that reads marks see those that have changed, in further rounds of the step.
+
+        A round decides segments, rules and journeys again. After ``MAX_ROUNDS`` rounds, segments still follow the
+        marks, but no rule and no journey reacts any more.
+        """
+        conditions, rounds = self._conditions, 1
+        while conditions is not None and effects.marks is not None:
+            marks, effects.marks = effects.marks, None
+            if not conditions.reads_marks(marks):
+                return
+            signals, rounds = with_trust(step, conditions.follow_marks(step, at, marks)), rounds + 1
+            effects.signals += signals
+            if rounds > MAX_ROUNDS:
+                self._outputs.count("rounds_too_deep")
+                return
+            self._propose(step, signals, effects)
+            if self._journeys is not None:
+                self._journeys.follow(step, at, self.recipient(step), effects, signals)
 
     def recipient(self, step: Step) -> Recipient:
         """Return the user of a step as a decision sees the user."""
         user = step.user
         return Recipient(user.name, _View(user.view_at(step.number), user.ledger), step.now)
+
+
+def with_trust(step: Step, signals: list[Signal]) -> list[Signal]:
+    """Return the signals of a step, marked as public if everyone could have sent its event."""
+    if step.event is None or step.event.trust != "public":
+        return signals
+    return [msgspec.structs.replace(one, public=True) for one in signals]

@@ -6,10 +6,10 @@ sees the clauses as they were after its step. Scores are those of the step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC
 
-from models.conditions.clauses import Condition, SegmentClause
+from models.conditions.clauses import Condition, Scalar, SegmentClause
 from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
 from models.conditions.periods import ALWAYS
@@ -154,6 +154,28 @@ class SegmentDecisions:
         self._add_waits(user, found, due, person)
         moves = self._decide(step, found, self._view(step, due, step.number, person))
         self._count(user, moves)
+        return [self._signal_of(step, move) for move in moves]
+
+    def reads_marks(self, names: Iterable[str]) -> bool:
+        """Return whether a condition reads one of these marks."""
+        program = self._program
+        return any(("mark", name) in program.by_value or ("mark", name) in program.numbers for name in names)
+
+    def follow_marks(self, step: Step, at: int, before: Mapping[str, Scalar | None]) -> list[Signal]:
+        """Decide the segments that read marks which have changed at a step, and return the signals.
+
+        Parameters
+        ----------
+        step, at
+            The step, and the time as of which it decides, milliseconds.
+        before
+            The values of the marks before, by name.
+        """
+        person = self._person(step, step.number)
+        changes = [ValueChange("mark", name, previous) for name, previous in before.items()]
+        found = self._evaluator.revalue(step.user.open_conditions(), changes, at, person)
+        moves = [] if found is None else self._decide(step, found, self._view(step, at, step.number, person))
+        self._count(step.user, moves)
         return [self._signal_of(step, move) for move in moves]
 
     # --- truths for journeys ---------------------------------------------------------------------------------------

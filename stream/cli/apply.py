@@ -47,8 +47,9 @@ class _Shown:
         self._moved, self.counts = None, counts
         if self._is_plain:
             return
-        if counts.members:
+        if counts.members or self._plan.uncounted:
             rows = [(name, f"{number:,}", self._entering(name)) for name, number in sorted(counts.members.items())]
+            rows += [(name, "not known: it reads marks", "-") for name in sorted(self._plan.uncounted)]
             print_table(("segment", "members", "enter with a signal"), rows)
         if counts.stages and self._plan.has_new_stages:
             print_table(("stage", "users"), [(name, f"{number:,}") for name, number in sorted(counts.stages.items())])

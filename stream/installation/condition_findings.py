@@ -12,6 +12,7 @@ from models.conditions.costs import cost_of_all
 from models.conditions.knowledge import FIELDS, Knowledge
 from models.conditions.parsing import parse_condition
 from models.configuration.compiled import Configuration
+from models.configuration.marks import set_by
 from models.counting import counted
 from models.events import EventType
 from models.fold.rfm import SCORES
@@ -37,7 +38,14 @@ def known(configuration: Configuration) -> Knowledge:
     """Return what is known without the log."""
     scores = (*churn_names(configuration), *SCORES)
     stages = () if configuration.lifecycle is None else configuration.lifecycle.stages
-    return Knowledge(features=FEATURES, logarithms=LOGARITHMS, scores=scores, stages=stages, read_as=_READ_AS)
+    return Knowledge(
+        features=FEATURES,
+        logarithms=LOGARITHMS,
+        scores=scores,
+        stages=stages,
+        marks=set_by(configuration.journeys),
+        read_as=_READ_AS,
+    )
 
 
 def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.fold.conditions_in_use import USERS_PER_SECOND
 from models.fold.prospects import MAX_DIFFERENCE, MIN_DIFFERENT_USERS
+from models.fold.reactions import MAX_ROUNDS
 from models.fold.rfm import SCORES
 from models.learned_names import LEARNED_NAMES
 from models.profile.features import FEATURES, LOGARITHMS
@@ -71,11 +72,9 @@ def test_the_first_examples_have_no_mistakes_and_the_rule_waits_for_one_of_them(
 
 
 def test_every_condition_is_explained_and_has_an_example() -> None:
-    missing = {"mark"}
-
-    assert set(codes(rows("Conditions"))) == set(schema.KEYS) - missing
+    assert set(codes(rows("Conditions"))) == set(schema.KEYS)
     shown = {key for key in schema.KEYS if re.search(rf"\b{key}:", BLOCKS[0] + BLOCKS[2])}
-    assert set(schema.KEYS) - missing - shown == {"lifecycle", "none"}
+    assert set(schema.KEYS) - shown == {"lifecycle", "none"}
 
 
 def test_every_measure_and_every_window_is_explained() -> None:
@@ -125,6 +124,7 @@ def test_names_and_limits_are_those_of_the_code() -> None:
     assert f"differs by over {MAX_DIFFERENCE:.0%} and by over {MIN_DIFFERENT_USERS} users" in flat
     assert f"at most {USERS_PER_SECOND:,} a second in each partition" in flat
     assert all(f"`on_apply: {name}`" in flat or f"default is {name}" in flat for name in schema.ON_APPLY)
+    assert f"After {MAX_ROUNDS} rounds, segments still follow the marks" in flat
     assert f"at most {sums.MAX_ENTRIES:,}." in flat
     assert f"at most {evaluator.MAX_STATE_BYTES // 1024} KiB" in flat
     assert f"2 to {schema.MAX_STEPS} steps" in flat

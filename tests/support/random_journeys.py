@@ -49,4 +49,30 @@ JOURNEYS: list[dict[str, Any]] = [
         "exit": [{"on": {"event": "purchase"}, "as": "bought"}, _LATE],
         "steps": [{"id": "f", "wait": "30m"}, {"id": "g", "send": "seen"}],
     },
+    {
+        "name": "turner",
+        "enter": {"on": {"event": "Bar"}, "again": "always"},
+        "exit": [_LATE],
+        "steps": [{"set": {"turn": "a", "turns": 1}}, {"id": "h", "wait": "1h"}, {"set": {"turn": "c"}}],
+    },
+    {
+        "name": "turn_a",
+        "enter": {"on": {"segment": "turned_a"}, "again": "always"},
+        "exit": [{"when": {"segment": "silent"}, "as": "silent"}, _LATE],
+        "steps": [{"set": {"turn": "b", "turns": 2}}, {"id": "i", "send": "seen"}],
+    },
+    {
+        "name": "turn_b",
+        "enter": {"on": {"segment": "turned_b"}, "again": "always", "if": {"not": {"segment": "half"}}},
+        "exit": [_LATE],
+        "steps": [{"set": {"turn": "a"}}, {"id": "j", "wait": "1h"}],
+    },
 ]
+MARKED: dict[str, dict[str, Any]] = {
+    "marked": {"mark": "clicked", "is": True},
+    "long_marked": {"segment": "marked", "for": "2h"},
+    "turned_a": {"mark": "turn", "is": "a"},
+    "turned_b": {"all": [{"mark": "turn", "in": ["b"]}, {"mark": "turns", "at_least": 1}]},
+    "half": {"bucket": "half", "below": "50%"},
+}
+"""Segments that read the marks of these journeys. Two journeys set a mark in turns, and enter each other so."""

@@ -21,7 +21,7 @@ from models.profile.trait_limits import MAX_NEEDED_BYTES
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import churn_version, gaps_version, population_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
-from tests.support.random_journeys import JOURNEYS
+from tests.support.random_journeys import JOURNEYS, MARKED
 
 __all__ = ["crowded_log", "random_log", "with_populations"]
 
@@ -340,7 +340,10 @@ def _configuration(
         for name, (when, category) in triggers.items()
         if name not in without
     ]
-    limits = {"quiet_hours": {"from": "22:00", "to": "08:00"}, "caps": [{"messages": 6, "within": "2d"}]}
+    limits: dict[str, Any] = {
+        "quiet_hours": {"from": "22:00", "to": "08:00"},
+        "caps": [{"messages": 6, "within": "2d"}],
+    }
     if segments:
         every = _SEGMENTS | _FEATURED
         entering = _ENTERING if not _FEATURED.keys().isdisjoint(segments) else frozenset()
@@ -354,5 +357,8 @@ def _configuration(
         limits["lifecycle"] = {"defaults": "usage" if "varied" in segments else "purchases", "moves": moves}
     if segments and journeys:
         limits["journeys"] = list(journeys)
+        known = {one["name"] for one in limits["segments"]}
+        marked = [{"name": name, "when": when} for name, when in MARKED.items() if name not in known]
+        limits["segments"] = [*limits["segments"], *marked]
     content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
     return Use(name="configuration", version=version, content=msgspec.Raw(content))

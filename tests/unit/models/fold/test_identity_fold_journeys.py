@@ -17,6 +17,7 @@ from models.units import HOUR, MINUTE
 from tests.support.event_logs import fold_log
 from tests.support.login_shop import happens, logs_in, messages, registered
 from tests.support.persons import Persons
+from tests.support.two_passes import customers
 
 VISITOR, USER = "anonymous:a1", "u1"
 JOURNEY: dict[str, Any] = {
@@ -88,3 +89,19 @@ def test_of_two_runs_of_one_person_the_older_one_goes_on() -> None:
     assert [message.subject for message in messages(persons)] == ["About lamp"]
     assert counts(persons) == JourneyCounts(entered=2, ended={"completed": 1, "merged": 1})
     assert_same_in_any_cut(persons)
+
+
+def test_a_mark_of_a_visitor_counts_for_the_known_user_at_the_login() -> None:
+    marking = {**JOURNEY, "steps": [{"set": {"asked": True}}, {"id": "pause", "wait": "1h"}]}
+    asked = {"name": "asked", "when": {"mark": "asked", "is": True}}
+    persons = Persons(3, level=NEWEST)
+    content = msgspec.Raw(encode(parse({"journeys": [marking], "segments": [asked]}, {})))
+    persons.control(Use(name="configuration", version=1, content=content))
+    registered(persons)
+    asks(persons, VISITOR, 1, MINUTE, "lamp")
+    logs_in(persons, 5 * MINUTE)
+
+    users = customers(persons.states)
+    members = {user: one.ledger.memberships is not None for user, one in users.items()}
+    assert members == {VISITOR: False, USER: True}
+    assert users[USER].ledger.marks == {"asked": True}

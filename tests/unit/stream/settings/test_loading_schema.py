@@ -38,6 +38,7 @@ def test_every_condition_that_is_read_and_its_canonical_form_are_allowed() -> No
         {"event": "A", "last": {"at_most": "7d"}},
         {"absent": "A", "for": "2 p90 gaps"},
         {"event": "A", "since": "entry"},
+        {"mark": "m", "set": True},
         {"trait": "born", "anniversary": "day", "zone": "user"},
     ],
 )
@@ -81,10 +82,6 @@ def test_rules_have_the_same_where() -> None:
 
     assert SCHEMA.allows(rule({"plan": ["pro"], "seats": {"at_least": 3}, "vip": True}))
     assert not SCHEMA.allows(rule({"seats": {"gt": 3}}))
-
-
-def test_a_mark_is_not_offered_because_nothing_sets_it() -> None:
-    assert not SCHEMA.allows(file_with({"mark": "m", "set": True}))
 
 
 def test_a_segment_says_how_users_become_members() -> None:
