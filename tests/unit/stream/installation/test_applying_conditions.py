@@ -46,7 +46,7 @@ PLAN = {"name": "plan_a", "when": {"trait": "plan", "is": "a"}}
 USERS = 60
 
 
-class Shop:
+class UnfoldedShop:
     """An installation whose log has users, and which no process folds.
 
     Attributes
@@ -145,13 +145,13 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, embedded: Cluster) -> Shop:
+def shop(tmp_path: Path, embedded: Cluster) -> UnfoldedShop:
     (tmp_path / "perennial.yaml").write_text("version: 1\n")
     reached = embedded.connection
     flags: dict[str, Any] = {"kafka.servers": reached.servers, "kafka.embedded": True, "kafka.prefix": reached.prefix}
     settings = load(tmp_path / "perennial.yaml", {**flags, "kafka.partitions": PARTITIONS}, {})
     topics.create(settings.connection(), settings.partitions)
-    made = Shop(settings)
+    made = UnfoldedShop(settings)
     traits = [{"plan": "ab"[user % 2]} for user in range(USERS)]
     made.write([Tick(NOW)])
     made.write(
@@ -166,7 +166,7 @@ def entering(segment: dict[str, Any]) -> dict[str, Any]:
     return {**segment, "on_apply": "enter"}
 
 
-def test_members_are_silent_by_default_and_their_number_is_shown(shop: Shop) -> None:
+def test_members_are_silent_by_default_and_their_number_is_shown(shop: UnfoldedShop) -> None:
     shop.apply(VIEWERS, PLAN)
 
     assert shop.counts is not None
@@ -182,7 +182,7 @@ def test_members_are_silent_by_default_and_their_number_is_shown(shop: Shop) -> 
     ("segment", "reads_log", "reached"), [(VIEWERS, True, 30), (PLAN, True, 30), (PLAN, False, 30)]
 )
 def test_users_enter_with_a_signal_only_if_that_is_accepted(
-    shop: Shop, segment: dict[str, Any], reads_log: bool, reached: int
+    shop: UnfoldedShop, segment: dict[str, Any], reads_log: bool, reached: int
 ) -> None:
     with pytest.raises(EntriesNotAccepted, match=rf"\({reached} into {segment['name']}\).*perennial apply --yes"):
         shop.apply(entering(segment), reads_log=reads_log)
@@ -197,7 +197,7 @@ def test_users_enter_with_a_signal_only_if_that_is_accepted(
     shop.apply(entering(segment), reads_log=reads_log)  # it is in use, so no one would enter any more
 
 
-def test_a_segment_that_no_one_matches_now_needs_no_acceptance(shop: Shop) -> None:
+def test_a_segment_that_no_one_matches_now_needs_no_acceptance(shop: UnfoldedShop) -> None:
     shop.apply(entering(VIEWERS), reads_log=False)
 
     assert shop.counts is not None
@@ -205,7 +205,9 @@ def test_a_segment_that_no_one_matches_now_needs_no_acceptance(shop: Shop) -> No
     assert shop.folds()[1]["viewers"] == []
 
 
-def test_numbers_that_have_changed_too_much_stop_before_anyone_enters_and_the_next_run_completes(shop: Shop) -> None:
+def test_numbers_that_have_changed_too_much_stop_before_anyone_enters_and_the_next_run_completes(
+    shop: UnfoldedShop,
+) -> None:
     shop.on_counted = lambda: shop.views(range(30, 30 + MIN_DIFFERENT_USERS + 1))
 
     with pytest.raises(
@@ -228,7 +230,7 @@ def test_numbers_that_have_changed_too_much_stop_before_anyone_enters_and_the_ne
     assert asyncio.run(read_pending(shop.connection)) == frozenset()
 
 
-def test_a_small_difference_does_not_stop(shop: Shop) -> None:
+def test_a_small_difference_does_not_stop(shop: UnfoldedShop) -> None:
     shop.on_counted = lambda: shop.views(range(30, 30 + MIN_DIFFERENT_USERS))
 
     shop.apply(VIEWERS)
@@ -236,7 +238,7 @@ def test_a_small_difference_does_not_stop(shop: Shop) -> None:
     assert len(shop.folds()[1]["viewers"]) == 40
 
 
-def test_clauses_that_wait_for_their_history_can_be_released_without_it(shop: Shop) -> None:
+def test_clauses_that_wait_for_their_history_can_be_released_without_it(shop: UnfoldedShop) -> None:
     shop.on_counted = lambda: shop.views(range(30, USERS))
     with pytest.raises(NumbersDiffer):
         shop.apply(VIEWERS)
@@ -254,7 +256,7 @@ def test_clauses_that_wait_for_their_history_can_be_released_without_it(shop: Sh
     assert asyncio.run(read_pending(shop.connection)) == frozenset()
 
 
-def test_a_command_that_was_stopped_after_the_announcement_is_completed_by_the_next_one(shop: Shop) -> None:
+def test_a_command_that_was_stopped_after_the_announcement_is_completed_by_the_next_one(shop: UnfoldedShop) -> None:
     wanted = parse({"segments": [VIEWERS]}, {})
     plan = ConditionsPlan(wanted, None)
 
@@ -271,7 +273,7 @@ def test_a_command_that_was_stopped_after_the_announcement_is_completed_by_the_n
     assert len(shop.folds()[1]["viewers"]) == 30
 
 
-def test_a_start_does_not_let_users_enter_unasked(shop: Shop) -> None:
+def test_a_start_does_not_let_users_enter_unasked(shop: UnfoldedShop) -> None:
     wanted = parse({"segments": [entering(PLAN)]}, {})
 
     with pytest.raises(EntriesNotAccepted, match=r"\(plan_a\).*`perennial apply` shows how many"):
@@ -288,7 +290,7 @@ def test_a_start_with_an_empty_log_needs_no_acceptance(tmp_path: Path, embedded:
     assert asyncio.run(publish_in_use(embedded.connection, PARTITIONS, wanted)).changed
 
 
-def test_the_announcement_directly_follows_the_configuration(shop: Shop) -> None:
+def test_the_announcement_directly_follows_the_configuration(shop: UnfoldedShop) -> None:
     shop.apply(VIEWERS)
 
     async def controls() -> list[list[Any]]:
@@ -307,7 +309,7 @@ def test_the_announcement_directly_follows_the_configuration(shop: Shop) -> None
         assert isinstance(partition[-1], HistoryComplete)
 
 
-def test_the_command_shows_the_numbers_and_refuses(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_the_numbers_and_refuses(shop: UnfoldedShop, capsys: pytest.CaptureFixture[str]) -> None:
     file = shop.settings.file
     assert file is not None
     reached = shop.connection
