@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from models.batch import Batch, Restored
 from models.delivery.messages import decode_message
 from models.delivery.notices import is_notice
-from models.events import decode_event
+from models.events import HandoverNote, decode_event
 from models.fold.partition import PartitionFold
 from models.log import USE_KEY, Use, decode_control, is_control
 from stream.cluster.connection import Connection
@@ -109,7 +109,8 @@ class Reference:
                 self.broadcasts[partition].setdefault(use.name, {})[use.version] = bytes(use.content)
             if not is_control(record.key):
                 event = decode_event(record.value)
-                if event.identity is not None:  # it comes from another profile
+                if event.identity is not None and not isinstance(event.identity, HandoverNote):
+                    # it comes from another profile
                     self._moved.add((record.key, record.value))
                     continue
                 self.ids[event.id] += 1

@@ -12,7 +12,7 @@ from models.delivery.address_hashes import AddressHashes
 from models.delivery.deliveries import DeliveryRecord, decode_delivery
 from models.delivery.notices import Answer, InFlight, decode_notice
 from models.delivery.suppression import TOPIC, parse_key
-from models.events import decode_event
+from models.events import HandoverNote, decode_event
 from models.log import Use, decode_control, is_control
 from models.profile.codec import unpack
 from models.rejected import decode_rejected
@@ -294,7 +294,8 @@ def _is_from_delivery(value: bytes | None) -> bool:
 
 def _is_outcome(value: bytes | None) -> bool:
     """Return whether a record of ``outcomes`` is the outcome of a message, and not a record between two profiles."""
-    return decode_event(value or b"").identity is None
+    identity = decode_event(value or b"").identity
+    return identity is None or isinstance(identity, HandoverNote)
 
 
 def _not_merged(states: Iterable[Restored], logins: Logins) -> list[str]:

@@ -128,7 +128,7 @@ def run_id(user: str, journey: str, key: str, cause: str) -> str:
     Examples
     --------
     >>> run_id("u1", "welcome", "", "m1")
-    '5e8a7a9a4ac5a2a4'
+    'e90819149d5f6fbb'
     """
     return blake2b(_encode((user, journey, key, cause)), digest_size=8).hexdigest()
 
