@@ -42,6 +42,7 @@ Problem: TypeAlias = Literal[
     "contradiction",
     "new_users",
     "logarithm",
+    "never_holds",
 ]
 
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")
@@ -251,7 +252,12 @@ class ConditionChecker:
                 yield from _logarithm(clause, path)
             case "score" if known.scores is not None and clause.name not in known.scores:
                 says = f"there is no score {clause.name!r}{self._hint(clause.name, known.scores)}"
-                yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}")
+                yield ConditionFinding(path, "unknown_value", f"{says}; scores: {_list(known.scores)}", True)
+            case "score" if clause.name in known.ranges and clause.comparison is not None:
+                least, greatest = known.ranges[clause.name]
+                if _is_outside(clause.comparison, least, greatest):
+                    says = f"it never holds, because {clause.name} is from {least} to {greatest}"
+                    yield ConditionFinding(path, "never_holds", says, is_certain=True)
             case "mark" if known.marks is not None and clause.name not in known.marks:
                 says = f"no journey sets the mark {clause.name!r}{self._hint(clause.name, known.marks)}"
                 yield ConditionFinding(path, "unknown_value", f"{says}; marks: {_list(known.marks)}", True)
@@ -289,6 +295,18 @@ class ConditionChecker:
         elif kinds.isdisjoint(("time", "local time")):
             says = f"the trait {clause.name!r} is {_either(kinds)}, and not a time of ISO 8601"
             yield ConditionFinding(path, "wrong_type", says)
+
+
+def _is_outside(comparison: ValueComparison, least: int, greatest: int) -> bool:
+    """Return whether no number from the least to the greatest one is within the bounds of a comparison."""
+    low, high = comparison.at_least, comparison.at_most
+    above, below = comparison.more_than, comparison.less_than
+    if (low is not None and low > greatest) or (above is not None and above >= greatest):
+        return True
+    if (high is not None and high < least) or (below is not None and below <= least):
+        return True
+    numbers = [one for one in comparison.among if isinstance(one, int | float) and not isinstance(one, bool)]
+    return bool(numbers) and not any(least <= one <= greatest for one in numbers)
 
 
 def _logarithm(clause: ValueClause, path: str) -> Iterator[ConditionFinding]:

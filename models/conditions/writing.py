@@ -215,7 +215,8 @@ def _value(clause: ValueClause) -> Plain:
             found = {"consent": {"purpose": purpose, "channel": channel}}
         case "lifecycle":
             found = _operators(clause.comparison or ValueComparison())
-            return {"lifecycle": found["is"] if list(found) == ["is"] else found}
+            only = next(iter(found)) if len(found) == 1 else ""
+            return {"lifecycle": found[only] if only in ("is", "in") else found}
         case _:
             found = {clause.subject: clause.name}
     if clause.comparison is not None:

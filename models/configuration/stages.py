@@ -40,7 +40,10 @@ def read_lifecycle(written: LifecycleDefinition, path: str = "lifecycle") -> Lif
     )
     if removed is not None:
         origin, target, _ = removed
-        raise InvalidConfiguration(f"{path}.moves", f"never from {origin} to {target}", "a default move to remove")
+        known = [other for one, other in sorted(_pairs(lifecycle_of(written.defaults))) if one == origin]
+        there = f"to {', '.join(known)}" if known else "none"
+        allowed = f"a default move to remove; from {origin} there is {there}"
+        raise InvalidConfiguration(f"{path}.moves", f"never from {origin} to {target}", allowed)
     if not found.moves:
         raise InvalidConfiguration(f"{path}.moves", [], "at least one move")
     return found

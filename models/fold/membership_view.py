@@ -30,6 +30,10 @@ _MEASURED = ("times", "last", "first", "lifecycle")
 """Keys of a written clause whose own value holds what is compared."""
 
 
+NO_SEGMENTS = "the configuration in use has no segments by rule; perennial apply puts those of the file into use"
+"""The answer to a question about a segment where there is none."""
+
+
 class UnknownSegment(PerennialError):
     """A name that no segment by rule has: name one of those that exist.
 
@@ -48,9 +52,7 @@ class UnknownSegment(PerennialError):
             found = f"{name!r} is a segment that a model has learned, so it has no condition"
         else:
             found = f"there is no segment {name!r}{did_you_mean(name, names)}"
-        known = (
-            f"the segments by rule are: {', '.join(names)}" if names else "the configuration has no segments by rule"
-        )
+        known = f"the segments by rule are: {', '.join(names)}" if names else NO_SEGMENTS
         super().__init__(f"{found}; {known}")
 
 
@@ -155,10 +157,13 @@ def bound_of(clause: dict[str, Any]) -> dict[str, Any]:
     {'at_least': 3}
     >>> bound_of({"absent": "purchase", "for": "30d"})
     {'for': '30d'}
+    >>> bound_of({"lifecycle": ["at_risk", "dormant"]})
+    {'in': ['at_risk', 'dormant']}
     """
     for name in _MEASURED:
         if name in clause:
-            return clause[name] if isinstance(clause[name], dict) else {"is": clause[name]}
+            value = clause[name]
+            return value if isinstance(value, dict) else {"in" if isinstance(value, list) else "is": value}
     return {name: clause[name] for name in _BOUNDS if name in clause}
 
 

@@ -115,7 +115,7 @@ def sizes(state: Restored, versions: Versions, now: int) -> PartitionSizes:
         members = read_members(state.records.get(key_of(segment.name)))
         entered, left = today(members, now)
         found.append(SegmentSize(segment.name, plain(segment.when), members.number, entered, left))
-    until, waiting = (None, 0) if conditions.is_complete else (conditions.until, conditions.waiting)
+    until, waiting = (conditions.until, conditions.waiting) if conditions.waiting else (None, 0)
     return PartitionSizes(state.partition, now, versions.configuration_number, until, waiting, found)
 
 

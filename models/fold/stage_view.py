@@ -40,6 +40,6 @@ def stages_of(state: Restored, versions: Versions, now: int) -> PartitionStages:
     lifecycle, conditions = versions.configuration.lifecycle, versions.conditions
     names = [] if lifecycle is None else list(lifecycle.stages)
     stages = read_stages(state.records.get(STAGES_KEY))
-    if conditions is None or conditions.is_complete:
+    if conditions is None or not conditions.waiting:
         return PartitionStages(state.partition, now, names, stages, 0, None)
     return PartitionStages(state.partition, now, names, stages, conditions.waiting, conditions.until)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 import typer
 
+from models.counting import counted
 from models.fold.prospects import ConditionsPlan, ProspectiveCounts
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.cli.progress import ShowProgress, progress_bar
@@ -53,14 +54,14 @@ class _Shown:
             print_table(("segment", "members", "enter with a signal"), rows)
         if counts.stages and self._plan.has_new_stages:
             print_table(("stage", "users"), [(name, f"{number:,}") for name, number in sorted(counts.stages.items())])
-        print_line(f"of {counts.users:,} users, when the configuration takes effect")
+        print_line(f"of {counted(counts.users, 'user')}, when the configuration takes effect")
 
     def _entering(self, name: str) -> str:
         return f"{self.counts.entering[name]:,}" if name in self.counts.entering else "-"
 
     def brought(self, records: int) -> None:
         if not self._is_plain:
-            print_line(f"the history of new conditions took {records:,} records")
+            print_line(f"the history of new conditions took {counted(records, 'record')}")
 
 
 def apply(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from models.fold.members import Entrant
+from models.fold.membership_view import NO_SEGMENTS
 from models.fold.moments import moment
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time, waiting_line
 from stream.cli.segment_report import SegmentReport, described, show_report
@@ -50,7 +51,7 @@ def list_(config: Config = None, json: Json = False) -> None:
         )
         return
     if not found.segments:
-        print_line("the configuration has no segments by rule")
+        print_line(NO_SEGMENTS)
         return
     print_table(
         ("segment", "members", "entered today", "left today"),

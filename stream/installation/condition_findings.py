@@ -17,6 +17,7 @@ from models.counting import counted
 from models.events import EventType
 from models.fold.rfm import SCORES
 from models.fold.user_values import churn_names
+from models.learning.population import MAX_SCORE
 from models.levels import NEWEST
 from models.lifecycle.definition import Lifecycle
 from models.log import EVENTS
@@ -42,6 +43,7 @@ def known(configuration: Configuration) -> Knowledge:
         features=FEATURES,
         logarithms=LOGARITHMS,
         scores=scores,
+        ranges={**dict.fromkeys(churn_names(configuration), (0, 1)), **dict.fromkeys(SCORES, (1, MAX_SCORE))},
         stages=stages,
         marks=set_by(configuration.journeys),
         read_as=_READ_AS,

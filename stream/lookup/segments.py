@@ -11,6 +11,7 @@ import msgspec
 from models.fold.buyer_counts import ScoredBuyers
 from models.fold.buyer_view import PartitionBuyers
 from models.fold.members import Entrant, SegmentMembers, joined
+from models.fold.membership_view import NO_SEGMENTS
 from models.fold.segment_view import MemberSlice, PartitionMembers, PartitionSizes, SegmentSize
 from models.fold.stage_view import PartitionStages
 from models.fold.stages import StagesInUse
@@ -61,8 +62,8 @@ class SegmentSizes(NamedTuple):
         """
         names = [segment.name for segment in self.segments]
         if name not in names:
-            known = f"segments by rule are: {', '.join(names)}" if names else "configuration has no segments by rule"
-            raise UnknownSegmentName(f"there is no segment {name!r}{did_you_mean(name, names)}; the {known}")
+            known = f"the segments by rule are: {', '.join(names)}" if names else NO_SEGMENTS
+            raise UnknownSegmentName(f"there is no segment {name!r}{did_you_mean(name, names)}; {known}")
         return self.segments[names.index(name)]
 
 

@@ -48,7 +48,8 @@ KNOWN = Knowledge(
     learned=("dormant",),
     features=("orders", "sessions", "refund_share"),
     logarithms=("orders", "sessions"),
-    scores=("churn",),
+    scores=("churn", "recency"),
+    ranges={"churn": (0, 1), "recency": (1, 5)},
     stages=("new", "loyal"),
     read_as={"order completed": "purchase"},
     retention=30 * DAY,
@@ -168,6 +169,11 @@ def check(segments: tuple[SegmentRule, ...], knowledge: Knowledge) -> list[Condi
         ),
         ({"feature": "orders", "at_most": -1}, "logarithm", "", "so -1 stands for the number -0.63"),
         ({"score": "chrun", "at_least": 0.5}, "unknown_value", "", "no score 'chrun' (did you mean churn?)"),
+        ({"score": "churn", "at_least": 60}, "never_holds", "", "never holds, because churn is from 0 to 1"),
+        ({"score": "churn", "more_than": 1}, "never_holds", "", "never holds, because churn is from 0 to 1"),
+        ({"score": "churn", "less_than": 0}, "never_holds", "", "never holds, because churn is from 0 to 1"),
+        ({"score": "recency", "in": [0, 6]}, "never_holds", "", "never holds, because recency is from 1 to 5"),
+        ({"score": "recency", "at_most": 0}, "never_holds", "", "never holds, because recency is from 1 to 5"),
         (
             {"lifecycle": ["new", "loyl"]},
             "unknown_value",
@@ -202,7 +208,7 @@ def test_a_mistake_is_found_with_its_place(when: dict[str, Any], problem: Proble
     assert (finding.problem, finding.path) == (problem, f"segments[1].when{path}")
     assert says in finding.says
     if problem not in ("unknown_event", "wrong_type", "unknown_segment", "unknown_value"):
-        assert finding.is_certain == (problem == "contradiction")
+        assert finding.is_certain == (problem in ("contradiction", "never_holds"))
 
 
 @pytest.mark.parametrize(

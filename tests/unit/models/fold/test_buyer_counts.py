@@ -86,7 +86,7 @@ def test_the_counted_users_who_wait_for_new_conditions_are_those_of_a_scan() -> 
         behind = [user for user in users_of(state).values() if user.facts.conditions != conditions.generation]
         found = stages_of(state, versions, now)
         assert found.waiting == (0 if conditions.is_complete else len(behind))
-        assert (found.adopts_until is None) == conditions.is_complete
+        assert found.adopts_until == (conditions.until if behind and not conditions.is_complete else None)
         seen[found.waiting > 0] += 1
 
     assert min(seen[True], seen[False]) > 20

@@ -110,5 +110,5 @@ def test_an_unknown_name_and_a_learned_one_get_the_names_that_exist() -> None:
         explained(state, "u1", "viewer")
     with pytest.raises(UnknownSegment, match=r"'busy' is a segment that a model has learned.* free_viewers, viewers"):
         explained(state, "u1", "busy")
-    with pytest.raises(UnknownSegment, match="the configuration has no segments by rule"):
+    with pytest.raises(UnknownSegment, match="the configuration in use has no segments by rule; perennial apply"):
         why("u1", unpack(state.records[b"u1"]), START, Versions(), "viewers")

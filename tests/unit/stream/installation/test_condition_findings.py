@@ -78,10 +78,10 @@ def test_a_value_that_no_sender_states_is_noted(tmp_path: Path) -> None:
 def test_moves_of_the_lifecycle_that_the_file_states_are_checked(tmp_path: Path) -> None:
     text = "version: 1\nlifecycle: {moves: [{from: new, to: engaged, when: {score: recncy, at_least: 4}}]}\n"
 
-    (note,) = of("lifecycle", "note", checked(tmp_path, text))
+    (failed,) = of("lifecycle", "failed", checked(tmp_path, text))
 
-    assert note.startswith(f"{tmp_path}/perennial.yaml:2: lifecycle.moves[0].when: there is no score 'recncy'")
-    assert note.endswith("(did you mean recency?); scores: churn, churn@14d, frequency, monetary, recency")
+    assert failed.startswith(f"{tmp_path}/perennial.yaml:2: lifecycle.moves[0].when: there is no score 'recncy'")
+    assert failed.endswith("(did you mean recency?); scores: churn, churn@14d, frequency, monetary, recency")
 
 
 def test_the_stages_the_moves_and_their_memory_of_a_user_are_stated(tmp_path: Path) -> None:

@@ -146,6 +146,14 @@ def test_the_canonical_form_of_a_lifecycle_beside_segments() -> None:
     assert formatted(STATED).text == STATED_CANONICAL
 
 
+def test_several_stages_are_written_as_a_list() -> None:
+    text = "segments:\n  - name: a\n    when: {lifecycle: [at_risk, dormant]}\n"
+
+    other = text.replace("[at_risk, dormant]", "{in: [at_risk, dormant]}")
+
+    assert [formatted(one).text for one in (text, other)] == [text, text]
+
+
 def test_a_lifecycle_of_its_own_stages_is_written_in_their_sequence() -> None:
     text = "lifecycle: {stages: [out, in], moves: [{to: in, when: {segment: b}, from: [out]}], defaults: none}\n"
 
