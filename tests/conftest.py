@@ -19,8 +19,11 @@ from tests.support.brokers import ApacheKafka, Cluster, running_kafka
 
 _numbers = itertools.count()
 
-# Examples have no time limit, because tests share a machine: a limit would fail any example that got no CPU time.
-hypothesis.settings.register_profile("shared machine", deadline=None)
+# Examples have no time limit, and neither has their generation. Tests share a machine, so a limit would fail any
+# example that got no CPU time.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("shared machine")
 
 

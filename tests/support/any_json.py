@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.support.wire_records import NOW, WHEN
-
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""Settings without a time limit, because the duration of an example depends on the machine's other work."""
 
 JSON = st.recursive(
     st.none()

@@ -6,13 +6,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+MIN_PAUSE_S = 0.01
+"""Minimum time between two looks at a condition, seconds."""
+MAX_PAUSE_S = 0.1
+"""Maximum time between two looks at a condition, seconds."""
+PAUSE_SHARE = 0.05
+"""Pause between two looks, as a share of the time that was waited already."""
+
 
 def await_true(condition: Callable[[], bool], within: float = 10.0) -> None:
-    """Wait until ``condition`` holds; fail after ``within`` seconds."""
-    deadline = time.monotonic() + within
+    """Wait until ``condition`` holds; fail after ``within`` seconds.
+
+    The pauses grow with the time of waiting. Otherwise a condition that asks a process over HTTP would slow down the
+    process that it waits for, and all other tests.
+    """
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not true within {within} s"
-        time.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < within, f"not true within {within} s"
+        time.sleep(min(max(PAUSE_SHARE * waited, MIN_PAUSE_S), MAX_PAUSE_S))
 
 
 def is_running(pid: int) -> bool:

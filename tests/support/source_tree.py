@@ -31,17 +31,24 @@ class Module(NamedTuple):
         Dotted name. For an ``__init__.py``, the name of its package.
     tree
         Syntax tree.
+    nodes
+        All nodes of the tree, because to walk through the tree takes longer than most queries.
     """
 
     path: Path
     name: str
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
+
+
+def modules(*roots: str) -> tuple[Module, ...]:
+    """Return the modules below these top-level folders of the repository, ordered by path."""
+    return tuple(module for root in sorted(roots) for module in _below(root))
 
 
 @cache
-def modules(*roots: str) -> tuple[Module, ...]:
-    """Return the modules below these top-level folders of the repository, ordered by path."""
-    files = sorted(path for root in roots for path in (ROOT / root).rglob("*.py") if "node_modules" not in path.parts)
+def _below(root: str) -> tuple[Module, ...]:
+    files = sorted(path for path in (ROOT / root).rglob("*.py") if "node_modules" not in path.parts)
     return tuple(module_of(path.relative_to(ROOT), path.read_text(encoding="utf-8")) for path in files)
 
 
@@ -54,7 +61,8 @@ def module_of(path: Path, source: str) -> Module:
     'stream.log'
     """
     parts = path.with_suffix("").parts
-    return Module(path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), ast.parse(source))
+    tree = ast.parse(source)
+    return Module(path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), tree, tuple(ast.walk(tree)))
 
 
 def public_classes(found: Iterable[Module]) -> dict[str, list[str]]:
@@ -67,7 +75,7 @@ def public_classes(found: Iterable[Module]) -> dict[str, list[str]]:
     """
     places = defaultdict[str, list[str]](list)
     for module in found:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(f"{module.path}:{node.lineno}")
     return dict(places)
@@ -90,7 +98,7 @@ def imports(found: Iterable[Module]) -> dict[str, set[str]]:
 
 
 def _imported(module: Module, names: set[str]) -> Iterator[str]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -108,7 +116,7 @@ def imports_for_types_only(module: Module) -> Iterator[tuple[str, int]]:
     >>> list(imports_for_types_only(module_of(Path("a.py"), source)))
     [('stream.log.instructions', 2)]
     """
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING":
             for inner in ast.walk(node):
                 if isinstance(inner, ast.ImportFrom) and inner.module is not None:
@@ -144,13 +152,9 @@ def sleeps(module: Module) -> Iterator[str]:
     ['a.py:4: time.sleep(0.2)']
     """
     polling = {
-        inner
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.While)
-        for part in node.body
-        for inner in ast.walk(part)
+        inner for node in module.nodes if isinstance(node, ast.While) for part in node.body for inner in ast.walk(part)
     }
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call) and _is_call_of(node, "sleep") and node not in polling:
             match node.args:
                 case [ast.Constant(value=seconds)] if seconds != 0:

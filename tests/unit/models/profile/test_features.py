@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from math import log1p
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -78,18 +79,26 @@ def test_a_user_without_events_has_a_row_of_zeros() -> None:
     assert row(Facts(), START) == [0.0] * len(FEATURES)
 
 
+VALUES = st.lists(st.floats(0.0, 1e12), min_size=1, max_size=40)
+AGES = st.lists(st.integers(-DAY, 500 * DAY), min_size=1, max_size=40)
+
+
 @st.composite
 def blocks(draw: st.DrawFn) -> Numbers:
-    """Make the numbers of some rows, in all sizes that occur, with zeros, and with clocks after the time of the row."""
+    """Make the numbers of some rows, in all sizes that occur, with zeros, and with clocks after the time of the row.
+
+    The values are drawn once for all rows and then distributed, because to draw each of a thousand numbers takes long.
+    """
+    count, chooser = draw(st.integers(1, 40)), Random(draw(st.integers(0, 2**32)))
+    values, ages = draw(VALUES), draw(AGES)
     block = new_numbers()[:0]
-    for _ in range(draw(st.integers(1, 40))):
+    for _ in range(count):
         numbers = new_numbers()
-        now = numbers[NOW] = START + draw(st.integers(0, 400 * DAY))
+        now = numbers[NOW] = START + chooser.randrange(400 * DAY)
         for place in range(1, COUNT):
             is_time = place < 3 or (place >= ACTIVITY and (place - ACTIVITY) % WIDTH == 0)
-            moment = st.integers(int(now) - 500 * DAY, int(now) + DAY)
-            values = moment if is_time else st.floats(0.0, 1e12)
-            numbers[place] = draw(st.just(0.0) | values)
+            if chooser.random() < 0.5:
+                numbers[place] = now - chooser.choice(ages) if is_time else chooser.choice(values)
         block += numbers
     return block
 

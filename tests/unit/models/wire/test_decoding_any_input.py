@@ -14,11 +14,10 @@ from models.events import Channel, Event, EventType, OrderLine, decode_event, en
 from models.units import DAY
 from models.wire import TYPES, convert, decode, encode, withdrawals
 from models.wire.fields import MAX_MONEY, MAX_OBJECT_BYTES, MIN_TIME_MS
-from tests.support.any_json import JSON, LIKELY, patient
+from tests.support.any_json import JSON, LIKELY
 from tests.support.wire_records import NOW, RECEIVED
 
 
-@patient
 @given(st.binary(max_size=300))
 def test_any_bytes_become_an_event_or_a_refusal(value: bytes) -> None:
     check_record(value)
@@ -87,7 +86,6 @@ KINDS = st.sampled_from(
 )
 
 
-@patient
 @given(RECORDS, USERS, KINDS)
 def test_any_mapping_becomes_an_event_or_a_refusal(
     record: dict[str, Any], user: dict[str, Any], kind: dict[str, Any]
@@ -116,7 +114,6 @@ def check_record(value: bytes) -> None:
         assert decode_event(encode_event(event)) == event
 
 
-@patient
 @given(st.integers(0, MAX_MONEY))
 def test_every_amount_reads_back_to_the_micro(amount: int) -> None:
     event = Event(id="m", user="u", type="purchase", at=NOW, amount=amount)
@@ -124,7 +121,6 @@ def test_every_amount_reads_back_to_the_micro(amount: int) -> None:
     assert decode(encode(event), RECEIVED) == event
 
 
-@patient
 @given(st.integers(0, 10**11 - 1), st.integers(0, 6))
 def test_a_written_price_is_read_exactly(digits: int, places: int) -> None:
     written = f"{digits // 10**places}.{digits % 10**places:0{places}d}" if places else str(digits)
@@ -187,7 +183,6 @@ def events(draw: st.DrawFn) -> Event:
     return Event(type=kind, **common)
 
 
-@patient
 @given(events())
 def test_an_event_written_in_the_short_form_reads_back_as_itself(event: Event) -> None:
     assert decode(encode(event), RECEIVED) == event

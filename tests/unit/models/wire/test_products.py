@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.errors import EventWarning
 from models.events import MICROS, OrderLine
 from models.wire.products import MAX_WARNINGS, read_products
-from tests.support.any_json import LIKELY, patient
+from tests.support.any_json import LIKELY
 from tests.support.wire_records import order, read, refused, track, warned
 
 
@@ -77,7 +77,6 @@ PRODUCTS = st.fixed_dictionaries(
 )
 
 
-@patient
 @given(PRODUCTS)
 def test_a_product_of_the_usual_form_is_read_like_any_other(product: dict[str, Any]) -> None:
     unusual = {"product_id": None, **product, "id": product.get("product_id")}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import EventWarning, InvalidEvent
 from models.events import MICROS, Event
 from models.wire import convert
-from tests.support.any_json import JSON, LIKELY, patient
+from tests.support.any_json import JSON, LIKELY
 from tests.support.wire_records import NOW, RECEIVED, SOURCE, WHEN, identify, order, page, read, track, warned
 
 
@@ -167,7 +167,6 @@ def one_detail_replaced(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
     return raw, name
 
 
-@patient
 @given(one_detail_replaced())
 def test_a_bad_detail_refuses_an_event_only_if_the_event_requires_this_detail(
     replaced: tuple[dict[str, Any], str],

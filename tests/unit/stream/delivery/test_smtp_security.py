@@ -39,7 +39,8 @@ def start(server: FakeMailServer, unused_tcp_port: int) -> Iterator[Start]:
 
 
 def _login(server: Any, session: Any, envelope: Any, mechanism: str, given: LoginPassword) -> AuthResult:
-    return AuthResult(success=given.login == b"shop" and given.password == b"secret")
+    # not handled: the server itself answers 535 to a wrong password
+    return AuthResult(success=given.login == b"shop" and given.password == b"secret", handled=False)
 
 
 def open_smtp(port: int, client: ssl.SSLContext | None, password: str | None = None, **changed: Any) -> Smtp:
@@ -89,4 +90,6 @@ async def test_a_wrong_password_is_not_the_recipients_fault(
     result = await open_smtp(unused_tcp_port, tls[1], "wrong", username="shop").deliver(letter(), unsubscribe=LINK)
 
     assert (result.status, server.received) == ("failed", [])
+    assert "535" in result.detail
     assert "wrong" not in result.detail
+    assert (result.trouble, result.bounce) == (True, "")

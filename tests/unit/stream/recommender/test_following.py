@@ -174,6 +174,13 @@ async def test_a_first_version_that_cannot_be_loaded_is_named(
     assert watch.recommend([], now=0, k=3) == {"version": 0, "trained_until": None, "items": [], "refused": 4}
 
 
+@pytest.fixture
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry soon; a watch must be started after this."""
+    monkeypatch.setattr("stream.recommender.following.RETRY_S", 0.1)
+
+
+@pytest.mark.usefixtures("soon_again")
 async def test_any_failure_is_counted_and_the_topics_are_followed_again(
     topics: Cluster,
     folder: ArtifactFolder,
@@ -188,7 +195,6 @@ async def test_any_failure_is_counted_and_the_topics_are_followed_again(
             raise failure
         apply(catalogue, key, value)
 
-    monkeypatch.setattr("stream.recommender.following.RETRY_S", 0.1)
     monkeypatch.setattr(Catalogue, "apply", failing)
     before = counted("model_watch_failures", error="RuntimeError")
     await write(topics.connection, "items", [(b"pot", encode_item(Item(id="pot")))])
