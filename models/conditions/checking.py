@@ -23,7 +23,7 @@ from models.conditions.clauses import (
     Where,
 )
 from models.conditions.contradictions import contradictions, places
-from models.conditions.knowledge import FIELDS, TEXTS, Kinds, Knowledge, kind_of
+from models.conditions.knowledge import FIELDS, NUMBERS, TEXTS, Kinds, Knowledge, kind_of
 from models.conditions.properties import CUSTOM, LINE, MONEY
 from models.conditions.writing import written_duration
 from models.events import EventType
@@ -48,7 +48,6 @@ Problem: TypeAlias = Literal[
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")
 _ADDED = ("sum", "average", "largest", "smallest")
 _CURRENCY = "currency"
-_NUMBERS: Kinds = frozenset({"number"})
 
 
 MAX_CONTRADICTIONS = 20
@@ -186,6 +185,11 @@ class ConditionChecker:
         for of, comparison in where:
             yield from self._property(name, of, _needed(comparison), f"{path}.where.{of}", _operators(comparison))
 
+    def properties(self, event: str, names: Iterable[tuple[str, str]]) -> Iterator[ConditionFinding]:
+        """Yield the names of properties that an event does not have; each name comes with its place in the file."""
+        for name, place in names:
+            yield from self._property(event, name, (), place, "")
+
     def _property(
         self, event: str, name: str, needed: Iterable[Kinds], path: str, operators: str
     ) -> Iterator[ConditionFinding]:
@@ -212,7 +216,7 @@ class ConditionChecker:
     def _measure(self, clause: EventClause, path: str) -> Iterator[ConditionFinding]:
         measure, kind = clause.measure, clause.measure.kind
         if measure.of:
-            needed = [_NUMBERS] if kind in _ADDED else []
+            needed = [NUMBERS] if kind in _ADDED else []
             yield from self._property(clause.event, measure.of, needed, f"{path}.{kind}", kind)
         if kind in _ADDED and measure.of not in MONEY and all(name != _CURRENCY for name, _ in clause.where):
             seen = (self._known.events or {}).get(clause.event, {})
@@ -272,7 +276,7 @@ class ConditionChecker:
                         says = f"consent is never {state!r}; it is granted, withdrawn or missing"
                         yield ConditionFinding(path, "unknown_value", says, is_certain=True)
         needed = [] if clause.comparison is None else list(_needed(clause.comparison))
-        if clause.subject in ("feature", "score") and any(map(_NUMBERS.isdisjoint, needed)):
+        if clause.subject in ("feature", "score") and any(map(NUMBERS.isdisjoint, needed)):
             assert clause.comparison is not None
             says = f"{_operators(clause.comparison)} never holds: a {clause.subject} is a number"
             yield ConditionFinding(path, "wrong_type", says, is_certain=True)
@@ -331,7 +335,7 @@ def _needed(comparison: ValueComparison) -> Iterator[Kinds]:
         texts = TEXTS if not kinds.isdisjoint(TEXTS) else frozenset()
         yield frozenset({kind for kind in kinds if kind is not None}) | texts
     if any(getattr(comparison, bound) is not None for bound in _BOUNDS):
-        yield _NUMBERS
+        yield NUMBERS
     if comparison.starts_with is not None:
         yield TEXTS
     if comparison.contains is not None:

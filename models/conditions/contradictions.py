@@ -91,14 +91,14 @@ def contradictions(condition: Condition, path: str) -> Iterator[Contradiction]:
     match condition:
         case AllOf():
             alike: dict[object, list[_Required]] = {}
-            for placed in _required(condition, path, holds=True):
-                required = _Required(placed, canonical(placed.clause), _number(placed))
-                alike.setdefault(_about(required), []).append(required)
+            for placed in required(condition, path, holds=True):
+                one = _Required(placed, canonical(placed.clause), _number(placed))
+                alike.setdefault(_about(one), []).append(one)
             for group in alike.values():
-                for one, other in combinations(group[:MAX_COMPARED], 2):
-                    reason = _exclude(one, other)
+                for first, second in combinations(group[:MAX_COMPARED], 2):
+                    reason = _exclude(first, second)
                     if reason:
-                        yield Contradiction(other.placed.path, one.placed.path, reason)
+                        yield Contradiction(second.placed.path, first.placed.path, reason)
             for inner, place in _alternatives(condition, path):
                 yield from contradictions(inner, place)
         case AnyOf(of) | NoneOf(of):
@@ -114,8 +114,18 @@ def places(condition: AllOf | AnyOf | NoneOf, path: str) -> list[str]:
     return [f"{path}.{name}[{i}]" for i in range(len(condition.of))]
 
 
-def _required(condition: Condition, path: str, *, holds: bool) -> Iterator[Placed]:
-    """Yield the clauses that all must hold, or must not hold."""
+def required(condition: Condition, path: str, *, holds: bool) -> Iterator[Placed]:
+    """Yield the clauses that must hold, or must not hold, if a condition holds (or if it does not).
+
+    Parameters
+    ----------
+    condition
+        The condition.
+    path
+        Its place in the file.
+    holds
+        Whether it holds.
+    """
     match condition:
         case AllOf() if holds:
             inner_holds = True
@@ -131,7 +141,7 @@ def _required(condition: Condition, path: str, *, holds: bool) -> Iterator[Place
             yield Placed(path, condition, holds)
             return
     for inner, place in zip(condition.of, places(condition, path), strict=True):
-        yield from _required(inner, place, holds=inner_holds)
+        yield from required(inner, place, holds=inner_holds)
 
 
 def _alternatives(condition: AllOf, path: str) -> Iterator[tuple[Condition, str]]:

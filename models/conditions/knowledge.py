@@ -20,17 +20,18 @@ Kinds: TypeAlias = frozenset[Kind]
 
 TEXTS: Kinds = frozenset({"text", "time", "local time"})
 """Kinds of values that are texts."""
+NUMBERS: Kinds = frozenset({"number"})
+"""Kinds of values that are numbers."""
 MAX_DEPTH = 3
 """Maximum depth of objects in properties whose names are remembered."""
 MAX_NAMES = 5_000
 """Maximum number of names that are remembered of events, of the properties of one, and of traits."""
 
 _TEXT: Kinds = frozenset({"text"})
-_NUMBER: Kinds = frozenset({"number"})
 FIELDS: Mapping[str, Kinds] = {
     **dict.fromkeys(("item", "category", "order", "text", "name", "channel", "message", "reason", "origin"), _TEXT),
-    **dict.fromkeys(("quantity", "rating", *MONEY), _NUMBER),
-    **{LINE + name: _TEXT if name in ("item", "category") else _NUMBER for name in LINE_NAMES},
+    **dict.fromkeys(("quantity", "rating", *MONEY), NUMBERS),
+    **{LINE + name: _TEXT if name in ("item", "category") else NUMBERS for name in LINE_NAMES},
 }
 """Kinds of the fields that events have beside the properties of their senders."""
 

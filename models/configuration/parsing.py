@@ -33,6 +33,7 @@ from models.configuration.definition import (
     When,
 )
 from models.configuration.journeys.checking import check_journeys
+from models.configuration.journeys.cycles import refuse_cycles
 from models.configuration.journeys.parsing import parse_journeys
 from models.configuration.marks import require_silent_readers
 from models.configuration.sending import require_template
@@ -101,6 +102,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
             stages.require_stage(rule.when.name, lifecycle, f"rules[{i}].when.entered_stage")
     journeys = parse_journeys(mapping.get("journeys", []))
     check_journeys(journeys, seen, templates, lifecycle)
+    refuse_cycles(journeys, segments)
     # Runs may walk older versions of journeys, whose templates no step of the newest version names.
     used = set(templates) if journeys else {rule.template for rule in rules}
     return Configuration(

@@ -8,9 +8,9 @@ exist is found by :func:`check` before the template is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from liquid import BoundTemplate, StrictDefaultUndefined
@@ -223,6 +223,32 @@ def check(name: str, template: Template) -> None:
             if used_filter not in _TEXT.filters:
                 line = _line(source, spans[0].index)
                 raise InvalidTemplate(path, f"| {used_filter}", "a filter of Liquid", line)
+
+
+class NamedMember(NamedTuple):
+    """A member of a variable that a template names, such as ``plan`` of ``entry.plan``, with its part and line."""
+
+    part: str
+    line: int
+    member: str
+
+
+def members_of(template: Template, variable: str) -> Iterator[NamedMember]:
+    """Yield the members of a variable that a template names. A member that is computed is left out.
+
+    Examples
+    --------
+    >>> [one.member for one in members_of(Template("{{ entry.plan }}", "{{ entry['seats'] }} {{ entry }}"), "entry")]
+    ['plan', 'seats']
+    """
+    for part in PARTS:
+        source: str | None = getattr(template, part)
+        if source is None or variable not in source:
+            continue
+        used = _parsed(source, part == "html", strict=False).analyze(include_partials=False)
+        for place in used.globals.get(variable, ()):
+            if len(place.segments) > 1 and isinstance(place.segments[1], str):
+                yield NamedMember(part, _line(source, place.span.index), place.segments[1])
 
 
 def _problem(source: str, error: LiquidError) -> tuple[str, int]:

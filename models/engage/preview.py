@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any, NamedTuple
 
 import msgspec
 
+from models.conditions.clauses import Scalar
+from models.conditions.knowledge import FIELDS, NUMBERS
 from models.conditions.matching import example_of
 from models.conditions.properties import is_stated
-from models.configuration.compiled import Configuration, Rule, Trigger
+from models.configuration.compiled import Configuration, Rule, Trigger, send_rules
+from models.configuration.journeys.definition import Journey
+from models.configuration.marks import set_by
 from models.configuration.templates import Template, TemplateError
 from models.counting import counted
 from models.engage import planner
@@ -170,20 +174,53 @@ def trial(configuration: Configuration, templates: Mapping[str, Template], now: 
     now
         The time, milliseconds.
     """
+    kept = _kept_by_steps(configuration.journeys)
+    marks: dict[str, Scalar] = dict.fromkeys(sorted(set_by(configuration.journeys)), "sample")
+    every = (*configuration.rules, *send_rules(configuration.journeys).values())
     for name, template in templates.items():
-        rules = [rule for rule in configuration.rules if rule.template == name] or [_unused(name, template)]
+        rules = [rule for rule in every if rule.template == name] or [_unused(name, template)]
         for rule in rules:
             for channel in rule.channels:
-                yield from _failures(configuration, rule, channel, template, now)
+                trial_of_rule = _Trial(rule, channel, kept.get(rule.name), marks)
+                yield from _failures(configuration, trial_of_rule, template, now)
+
+
+class _Trial(NamedTuple):
+    """A rule for which a template is rendered; a step of a journey has the names that its run keeps of the entry."""
+
+    rule: Rule
+    channel: Channel
+    kept: tuple[str, ...] | None
+    marks: Mapping[str, Scalar]
+
+    def signal(self, recipient: Recipient) -> Signal:
+        """Make a signal that triggers the rule, or that the step makes."""
+        if self.kept is None:
+            return _signal(self.rule, recipient)
+        values = {name: 1 if FIELDS.get(name) == NUMBERS else "sample" for name in self.kept}
+        return Signal(
+            kind="journey_step",
+            user=recipient.user,
+            at=recipient.now,
+            cause="preview",
+            name=self.rule.name,
+            properties=values or None,
+        )
+
+
+def _kept_by_steps(journeys: Iterable[Journey]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the properties that the runs of each ``send`` step keep, by the name of its rule."""
+    return {name: journey.enter.kept for journey in journeys for name in send_rules([journey])}
 
 
 def _failures(
-    configuration: Configuration, rule: Rule, channel: Channel, template: Template, now: int
+    configuration: Configuration, trial_of_rule: _Trial, template: Template, now: int
 ) -> Iterator[PreviewFailure]:
-    zone = configuration.timezone
+    zone, rule, channel = configuration.timezone, trial_of_rule.rule, trial_of_rule.channel
     for who, customer in users().items():
+        customer.ledger.marks = dict(trial_of_rule.marks) if who == "full" else {}
         recipient = Recipient(SAMPLE_USER, customer, now)
-        signal = _signal(rule, recipient)
+        signal = trial_of_rule.signal(recipient)
         if who == "full":
             signal = msgspec.structs.replace(signal, reasons=("no visit for 12 days",))
         elif rule.when.kind != "cart_left":
@@ -191,13 +228,15 @@ def _failures(
         if who == "half":
             absent = dict.fromkeys(("amount", "name", "url"))
             signal = msgspec.structs.replace(signal, properties={**absent, **(signal.properties or {})})
+        if who == "empty" and trial_of_rule.kept is not None:  # an event may lack what the run would keep
+            signal = msgspec.structs.replace(signal, properties=None)
         values = context(rule, signal, recipient, zone)
         try:
             compose(template, channel, rule.category, values, name=rule.template)
         except TemplateError as error:
             yield PreviewFailure(rule.name, channel, who, error)
     if template.fallback is not None:
-        signal = _signal(rule, Recipient(SAMPLE_USER, Customer(), now))
+        signal = trial_of_rule.signal(Recipient(SAMPLE_USER, Customer(), now))
         bare = certain(rule, signal, SAMPLE_USER, zone, now)
         try:
             compose_fallback(template, channel, bare, name=rule.template, strict=True)

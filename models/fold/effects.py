@@ -37,6 +37,8 @@ class StepEffects:
         Whether pending messages came from another profile, or went there, so that their timer has to be set again.
     marks
         Marks of the user that have changed in the present round of decisions, with their values before.
+    depth
+        Number of runs that have led to these changes, one after the other; see ``Run.depth``.
     """
 
     signals: list[Signal] = field(default_factory=list)
@@ -48,10 +50,12 @@ class StepEffects:
     forwarded: list[Output] = field(default_factory=list)
     has_moved_pending: bool = False
     marks: dict[str, Scalar | None] | None = None
+    depth: int = 0
 
-    def note_marks(self, before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> None:
-        """Record which marks of the user have changed."""
+    def note_marks(self, before: Mapping[str, Scalar], after: Mapping[str, Scalar], depth: int) -> None:
+        """Record which marks of the user have changed, and how many runs have led to the change."""
         for name in (*before, *(name for name in after if name not in before)):
             previous, present = before.get(name), after.get(name)
             if type(previous) is not type(present) or previous != present:  # true is not 1
                 self.marks = {name: previous, **(self.marks or {})}
+                self.depth = max(self.depth, depth)

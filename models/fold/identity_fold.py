@@ -218,7 +218,7 @@ class IdentityFold:
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
             marks = ledger.marks
             dropped = ledgers.join_ledgers(ledger, visitor.ledger, user.name, configuration, work.now, is_over)
-            effects.note_marks(marks, ledger.marks)
+            effects.note_marks(marks, ledger.marks, 0)
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))
             effects.notices.extend(notices_of_withdrawal(ledger, event, lost, lost))

@@ -7,6 +7,7 @@ Truths of clauses are those that the first pass has recorded, and values are tho
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from models.conditions.clauses import Condition, Scalar
 from models.conditions.periods import NEVER
@@ -25,7 +26,7 @@ from models.fold.piece import Piece, Step
 from models.fold.segment_decisions import SegmentDecisions
 from models.fold.user_values import time_zone
 from models.profile.ledger import Ledger
-from models.profile.runs import Run, UserRuns
+from models.profile.runs import MAX_CHAIN, Run, UserRuns
 from models.profile.signals import Signal, SignalKind
 
 MAX_MARKS = 100
@@ -37,6 +38,24 @@ _SIGNALS: dict[str, SignalKind] = {
     "converted": "journey_converted",
     "ended": "journey_ended",
 }
+
+
+class LaterRound(NamedTuple):
+    """A further round of a step, which the runs have seen already, because a mark has changed.
+
+    Attributes
+    ----------
+    signals
+        The signals of the round.
+    depth
+        Number of runs that have led to the change.
+    is_last
+        Whether there were too many rounds. Then no run goes on, and each entry is refused as too deep.
+    """
+
+    signals: list[Signal]
+    depth: int
+    is_last: bool = False
 
 
 class JourneyDecisions:
@@ -67,7 +86,7 @@ class JourneyDecisions:
         return any(self._journeys.entered_by_signal(signal) for signal in signals)
 
     def follow(
-        self, step: Step, at: int, recipient: Recipient, effects: StepEffects, later: list[Signal] | None = None
+        self, step: Step, at: int, recipient: Recipient, effects: StepEffects, later: LaterRound | None = None
     ) -> None:
         """Let the runs of a user see a step, and let new ones begin.
 
@@ -82,17 +101,19 @@ class JourneyDecisions:
         effects
             The effects of the step; decisions and signals are added.
         later
-            In a further round of the step, which the runs have seen already: the signals of this round.
+            The round, if it is not the first one of the step.
         """
         user = step.user
-        entries = [*self._entered(step, effects.signals if later is None else later)]
+        found = later or LaterRound(effects.signals, 0)
+        depth = MAX_CHAIN + 1 if found.is_last else found.depth
+        entries = [(one, by._replace(depth=depth)) for one, by in self._entered(step, found.signals)]
         if later is None:
             entries = [*self._entered_by_event(step), *entries]
         if RUNS not in user.decided and step.user.ledger.runs is None and not entries:
             return
         walk = self._walk(step, at, recipient, effects)
         before = walk.runs
-        if before.active:
+        if before.active and not found.is_last:
             walk.go_on(step.event if later is None else None)
         for compiled, by in entries:
             walk.enter(compiled, by)
@@ -221,11 +242,11 @@ class _FoldWorld:
         """Refuse to call: no configuration with such a step can be applied yet."""
         raise AssertionError(step)
 
-    def mark(self, step: SetStep) -> None:
+    def mark(self, run: Run, step: SetStep) -> None:
         """Set marks of the user."""
         before = self._ledger.marks
         marks: dict[str, Scalar] = {**before, **dict(step.marks)}
         while len(marks) > MAX_MARKS:
             del marks[next(iter(marks))]
         self._ledger.marks = marks
-        self._effects.note_marks(before, marks)
+        self._effects.note_marks(before, marks, run.depth + 1)

@@ -10,7 +10,7 @@ from models.engage import rules
 from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
-from models.fold.journey_decisions import JourneyDecisions
+from models.fold.journey_decisions import JourneyDecisions, LaterRound
 from models.fold.live_user import RUNS
 from models.fold.piece import Piece, Step
 from models.fold.segment_decisions import SegmentDecisions
@@ -99,21 +99,25 @@ class Reactions:
         """Let everything that reads marks see those that have changed, in further rounds of the step.
 
         A round decides segments, rules and journeys again. After ``MAX_ROUNDS`` rounds, segments still follow the
-        marks, but no rule and no journey reacts any more.
+        marks, but no rule and no journey reacts any more: each entry is refused as ``too_deep``.
         """
         conditions, rounds = self._conditions, 1
         while conditions is not None and effects.marks is not None:
-            marks, effects.marks = effects.marks, None
+            marks, depth, effects.marks, effects.depth = effects.marks, effects.depth, None, 0
             if not conditions.reads_marks(marks):
                 return
             signals, rounds = with_trust(step, conditions.follow_marks(step, at, marks)), rounds + 1
             effects.signals += signals
-            if rounds > MAX_ROUNDS:
+            is_last = rounds > MAX_ROUNDS
+            if is_last:
                 self._outputs.count("rounds_too_deep")
-                return
-            self._propose(step, signals, effects)
+            else:
+                self._propose(step, signals, effects)
             if self._journeys is not None:
-                self._journeys.follow(step, at, self.recipient(step), effects, signals)
+                later = LaterRound(signals, depth, is_last)
+                self._journeys.follow(step, at, self.recipient(step), effects, later)
+            if is_last:
+                return
 
     def recipient(self, step: Step) -> Recipient:
         """Return the user of a step as a decision sees the user."""

@@ -8,6 +8,9 @@ import msgspec
 
 MAX_RUNS = 32
 """Maximum number of runs of a user; a further entry is dropped as ``too_many_runs``."""
+MAX_CHAIN = 16
+"""Maximum number of runs that lead to another run one after the other by their marks; the next one is refused as
+``too_deep``."""
 MAX_OUTCOMES = 40
 """Maximum number of outcomes of steps that a run remembers; the oldest is forgotten first."""
 MAX_ENTERED = 256
@@ -72,6 +75,8 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
         The marks that a run of the control group has set. They count for this run alone.
     outcomes
         Outcome of each step that has sent or called something, by the step's id and round, the oldest first.
+    depth
+        Number of runs that have led to this one, each by a mark that let the next one enter.
     """
 
     id: str
@@ -92,6 +97,7 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     conversions: int = 0
     marks: dict[str, Any] = {}
     outcomes: dict[str, str] = {}
+    depth: int = 0
 
 
 class UserRuns(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):

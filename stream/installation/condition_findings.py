@@ -27,6 +27,7 @@ from models.wire.segment import READ_AS
 from stream.cluster.connection import Connection
 from stream.cluster.retention import retention_ms
 from stream.installation.findings import Finding
+from stream.installation.journey_findings import journey_findings, summary
 from stream.installation.log_sample import newest_events
 from stream.installation.segment_names import names_in_use
 from stream.log.levels import level_in_use
@@ -66,12 +67,15 @@ def findings(configuration: Configuration, knowledge: Knowledge, given: Given) -
         yield _segments_summary(configuration.segments)
     if configuration.lifecycle is not None:
         yield _lifecycle_summary(configuration.lifecycle)
+    yield from (Finding("journeys", "ok", summary(journey)) for journey in configuration.journeys)
     checker = ConditionChecker([segment.name for segment in configuration.segments], knowledge)
     for found in checker.segments(configuration.segments):
         yield _placed("segments", found, given)
     for path, condition in _moves(configuration, given):
         for found in checker.condition(condition, path):
             yield _placed("lifecycle", found, given)
+    for found in journey_findings(configuration, checker):
+        yield _placed("journeys", found, given)
     for i, rule in enumerate(configuration.rules):
         if rule.when.kind != "event":
             continue
@@ -142,7 +146,7 @@ async def known_of_log(configuration: Configuration, connection: Connection, par
         Kafka does not answer.
     """
     knowledge = replace(known(configuration), learned=await names_in_use(connection))
-    has_conditions = configuration.segments or configuration.lifecycle is not None
+    has_conditions = configuration.segments or configuration.journeys or configuration.lifecycle is not None
     has_conditions = has_conditions or any(rule.when.conditions for rule in configuration.rules)
     if not has_conditions or await level_in_use(connection, partitions) > NEWEST:
         return knowledge

@@ -14,6 +14,7 @@ from models.configuration.parsing import parse
 from models.configuration.templates import PARTS, InvalidTemplate, Template
 from models.encoding import TEXT
 from models.engage.preview import trial
+from models.engage.template_scope import names_out_of_scope
 from models.errors import InvalidConfiguration, PerennialError
 from models.spelling import did_you_mean
 from models.units import now_ms
@@ -108,6 +109,7 @@ def require_rendering(settings: Settings, configuration: Configuration) -> None:
         A template fails. The message has every template that fails, its file and line, and for which users.
     """
     failures = failing_templates(configuration, read_templates(settings.templates))
+    failures += dict.fromkeys(map(str, names_out_of_scope(configuration)))
     if failures:
         raise TemplatesFail("; ".join(failures))
 

@@ -11,7 +11,7 @@ from models.configuration.journeys.written_steps import STEP_FORMS
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.engage.journeys.entering import MAX_KEPT_TEXT
-from models.profile.runs import MAX_ENTERED, MAX_RUNS
+from models.profile.runs import MAX_CHAIN, MAX_ENTERED, MAX_RUNS
 from stream.settings import plain_yaml
 from tests.support.paths import ROOT
 
@@ -37,4 +37,5 @@ def test_every_trigger_and_every_step_is_explained() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     assert f"at most {MAX_RUNS} runs" in PAGE
     assert f"{MAX_ENTERED} newest entries" in PAGE
+    assert f"the {MAX_CHAIN + 1}th run" in PAGE
     assert f"up to {MAX_KEPT_TEXT} characters" in PAGE

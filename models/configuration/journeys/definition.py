@@ -129,6 +129,11 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     restarts: bool = False
     takes_existing: bool = False
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the properties that a run keeps: those of ``keep``, and that of the key."""
+        return tuple(dict.fromkeys((*self.keep, *((self.key,) if self.key else ()))))
+
 
 class Exit(msgspec.Struct, frozen=True, omit_defaults=True):
     """A reason for which a run ends at once: exactly one of ``on``, ``when`` and ``after`` is given.

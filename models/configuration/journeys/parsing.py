@@ -86,7 +86,7 @@ def parse_journey(value: Any, path: str, experiments: dict[str, str] | None = No
         raise InvalidConfiguration(path, value, "a journey: a mapping with name, enter, exit, steps")
     written = read_at(value, JourneyForm, path)
     enter = _entry(written.enter, f"{path}.enter")
-    kept = frozenset((*enter.keep, enter.key)) - {""}
+    kept = frozenset(enter.kept)
     exits = tuple(_exit(one, f"{path}.exit[{i}]", kept) for i, one in enumerate(written.exit))
     _check_exits(exits, f"{path}.exit")
     reader = StepReader(kept, {} if experiments is None else experiments, written.category)

@@ -13,15 +13,16 @@ from models.conditions.writing import digest
 from models.configuration.journeys.definition import Entry, Journey
 from models.engage.journeys.splitting import is_held_out
 from models.events import Event
-from models.profile.runs import MAX_ENTERED, MAX_RUNS, Run, UserRuns
+from models.profile.runs import MAX_CHAIN, MAX_ENTERED, MAX_RUNS, Run, UserRuns
 
-Refusal: TypeAlias = Literal["no_key", "active", "entered_before", "too_many_runs"]
+Refusal: TypeAlias = Literal["no_key", "active", "entered_before", "too_many_runs", "too_deep"]
 """The reason why a user does not enter.
 
 - ``no_key``: the event lacks the key.
 - ``active``: a run with this key is active.
 - ``entered_before``: the user may not enter again, or not yet.
 - ``too_many_runs``: the user has ``MAX_RUNS`` other runs.
+- ``too_deep``: journeys have let each other enter ``MAX_CHAIN`` times, or several times in one step.
 """
 
 MAX_KEY = 500
@@ -67,12 +68,15 @@ class EntryCause(NamedTuple):
         The event; ``None`` without one.
     is_public
         Whether it came with a browser key.
+    depth
+        Number of runs that have led to the trigger, one after the other by their marks.
     """
 
     cause: str
     at: int
     event: Event | None = None
     is_public: bool = False
+    depth: int = 0
 
 
 def admit(journey: Journey, version: str, runs: UserRuns, user: str, by: EntryCause) -> EntryDecision:
@@ -102,6 +106,8 @@ def admit(journey: Journey, version: str, runs: UserRuns, user: str, by: EntryCa
     others = tuple(run for run in runs.active if run is not active)
     if len(others) >= MAX_RUNS:
         return EntryDecision(runs, refusal="too_many_runs")
+    if by.depth > MAX_CHAIN:
+        return EntryDecision(runs, refusal="too_deep")
     run = Run(
         id=run_id(user, journey.name, key, by.cause),
         journey=journey.name,
@@ -111,6 +117,7 @@ def admit(journey: Journey, version: str, runs: UserRuns, user: str, by: EntryCa
         entry={} if event is None else _kept(enter, event),
         is_public=by.is_public,
         is_held_out=is_held_out(journey, user),
+        depth=by.depth,
     )
     return EntryDecision(UserRuns((*others, run), _remember(runs.entered, number, at)), run, restarted=active)
 
@@ -160,8 +167,7 @@ def _key(enter: Entry, event: Event | None) -> str | None:
 
 
 def _kept(enter: Entry, event: Event) -> dict[str, Any]:
-    names = dict.fromkeys((*enter.keep, *((enter.key,) if enter.key else ())))
-    found = {name: value_of(event, name) for name in names}
+    found = {name: value_of(event, name) for name in enter.kept}
     return {name: value for name, value in found.items() if _fits(value)}
 
 

@@ -84,7 +84,7 @@ class RunWorld(Protocol):
     def call(self, run: Run, step: CallStep, key: str) -> None:
         """Call a webhook; its answer comes as an event."""
 
-    def mark(self, step: SetStep) -> None:
+    def mark(self, run: Run, step: SetStep) -> None:
         """Set marks of the user."""
 
 
@@ -194,7 +194,7 @@ def _begin(step: JourneyStep, run: Run, at: int, world: RunWorld) -> _Done:
         case SetStep(marks):
             if run.is_held_out:
                 return _next(replace(run, marks={**run.marks, **dict(marks)}))
-            world.mark(step)
+            world.mark(run, step)
             return _next(run)
         case CallStep():
             return _call(step, run, at, world)

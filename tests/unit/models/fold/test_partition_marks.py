@@ -11,6 +11,7 @@ import pytest
 
 from models.batch import Restored
 from models.configuration.compiled import encode
+from models.configuration.journeys.parsing import parse_journeys
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import Event
@@ -19,6 +20,7 @@ from models.fold.memo import read_memo, versions_in_use
 from models.fold.reactions import MAX_ROUNDS
 from models.log import Use
 from models.profile.codec import unpack
+from models.profile.runs import MAX_CHAIN
 from models.units import DAY, HOUR
 from tests.support.event_logs import START, fold_log
 from tests.support.segment_logs import segment_log, tick
@@ -40,6 +42,22 @@ PLAIN = {"name": "plain", "when": {"not": {"mark": "level", "set": True}}}
 def configuration(version: int, *segments: dict[str, Any], **sections: Any) -> Use:
     content = encode(parse({"segments": list(segments), "journeys": [TRIAL], **sections}, TEMPLATES))
     return Use(name="configuration", version=version, content=msgspec.Raw(content))
+
+
+def unchecked(version: int, segments: list[dict[str, Any]], journeys: list[dict[str, Any]]) -> Use:
+    """Return a configuration with a circle of journeys, as an older release may have written it into the log."""
+    used = parse({"segments": segments}, TEMPLATES)
+    circle = msgspec.structs.replace(used, journeys=parse_journeys(journeys))
+    return Use(name="configuration", version=version, content=msgspec.Raw(encode(circle)))
+
+
+def refused(outputs: Outputs) -> list[tuple[int, str, str]]:
+    """Return the refused entries: time after the start, journey, and reason."""
+    return [
+        (one["at"] - START, one["name"], one["origin"])
+        for topic, one in outputs[0]
+        if topic == "signals" and one["kind"] == "journey_refused"
+    ]
 
 
 def event(at: int, name: str = "Trial", user: str = "u1", **more: Any) -> Event:
@@ -142,13 +160,15 @@ def test_journeys_that_enter_each_other_by_a_mark_end_after_some_rounds_and_are_
 
     begin = {**TRIAL, "steps": [{"set": {"turn": "a"}}]}
     segments = [{"name": name, "when": {"mark": "turn", "is": name}} for name in "ab"]
-    used = configuration(1, *segments, journeys=[begin, turning("to_b", "a", "b"), turning("to_a", "b", "a")])
+    used = unchecked(1, segments, [begin, turning("to_b", "a", "b"), turning("to_a", "b", "a")])
 
     state, outputs = fold(used, tick(0), event(0), tick(HOUR), event(HOUR, "Other"), size=size)
 
     entered = [name for _, name, kind in moves(outputs) if kind == "entered" and name.startswith("to_")]
     assert entered == ["to_b", "to_a", "to_b"]
     assert outputs[1]["rounds_too_deep",] == 1
+    assert refused(outputs) == [(0, "to_a", "too_deep")]
+    assert outputs[1]["journey_moves", "to_a", "refused", "too_deep"] == 1
     user = unpack(state.records[b"u1"])
     assert user.ledger.marks == {"turn": "b"}
     memo, members = read_memo(state), set[str]()
@@ -157,6 +177,25 @@ def test_journeys_that_enter_each_other_by_a_mark_end_after_some_rounds_and_are_
         members |= {name} if answer["since"] else set()
     assert members == {"b"}, "segments follow the last mark although nothing reacts to it"
     assert len(entered) == MAX_ROUNDS - 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_journeys_that_enter_each_other_after_a_wait_end_after_a_number_of_runs(size: int) -> None:
+    def turning(name: str, segment: str, mark: str) -> dict[str, Any]:
+        enter, steps = {"on": {"segment": segment}, "again": "always"}, [{"id": "pause", "wait": "1h"}]
+        return {"name": name, "enter": enter, "exit": [OUT], "steps": [*steps, {"set": {"turn": mark}}]}
+
+    begin = {**TRIAL, "steps": [{"set": {"turn": "a"}}]}
+    segments = [{"name": name, "when": {"mark": "turn", "is": name}} for name in "ab"]
+    used = unchecked(1, segments, [begin, turning("to_b", "a", "b"), turning("to_a", "b", "a")])
+    hours = [tick(hour * HOUR) for hour in range(1, 40)]
+
+    _, outputs = fold(used, tick(0), event(0), *hours, event(39 * HOUR, "Trial"), tick(40 * HOUR), size=size)
+
+    entered = [(at, name) for at, name, kind in moves(outputs) if kind == "entered" and name.startswith("to_")]
+    assert [at for at, _ in entered[:MAX_CHAIN]] == [hour * HOUR for hour in range(MAX_CHAIN)]
+    assert refused(outputs) == [(MAX_CHAIN * HOUR, "to_b", "too_deep")]
+    assert entered[MAX_CHAIN:] == [], "the user is still in the segment `a`, so the second event changes nothing"
 
 
 def test_a_mark_is_read_by_conditions_that_are_applied_later() -> None:

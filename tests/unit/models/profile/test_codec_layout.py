@@ -19,7 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "1296be130738d2cf",
+    ("profile", 5): "b57e5bd3b4f81cca",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "c04d0345c871ca3a",
 }

@@ -70,7 +70,7 @@ class _World:
     def call(self, run: Run, step: Any, key: str) -> None:
         raise AssertionError(step)
 
-    def mark(self, step: SetStep) -> None:
+    def mark(self, run: Run, step: SetStep) -> None:
         pass
 
 
