@@ -1,7 +1,7 @@
 """Comparison of the fold of this checkout with the fold of another one, on the same logs: their cost, or their results.
 
     python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,stages,month,retail] [--batch 2000] [--runs 5]
-    python -m tests.benchmarks.fold_cost OTHER --compare results|instructions
+    python -m tests.benchmarks.fold_cost OTHER --compare results|instructions [--without-additions]
 
 OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other
 programs on the machine change the microseconds of both checkouts, so only the ratio is reliable.
@@ -12,7 +12,8 @@ and then the whole log. The difference of both is the cost of the second half. A
 
 With ``--compare results``, each output and each decoded user is compared. The outputs must have the same sequence,
 integers and texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check
-them: a decision may differ only if a score lies within 1e-12 of a bound.
+them: a decision may differ only if a score lies within 1e-12 of a bound. With ``--without-additions``, what only this
+checkout has is left out: its topics and timers (:data:`ADDED_TOPICS`, :data:`ADDED_TIMERS`), and new fields.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ MAX_DIFFERENCE = 1e-12
 VALGRIND = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 MAX_LISTED = 20
 """Maximum number of differences that are printed for a log."""
+ADDED_TOPICS = frozenset({"examples.population"})
+"""Topics that a fold of 3d28661 does not write."""
+ADDED_TIMERS = frozenset({"buyer"})
+"""Timers that a fold of 3d28661 does not set."""
 
 
 class FoldQuantity(StrEnum):
@@ -59,6 +64,7 @@ def main(
     batch: Annotated[int, typer.Option(help="Number of records of a batch.")] = 2_000,
     runs: Annotated[int, typer.Option(help="Number of runs of each checkout.")] = 5,
     compare: Annotated[FoldQuantity, typer.Option(help="CPU time, instructions, or results.")] = FoldQuantity.TIME,
+    without_additions: Annotated[bool, typer.Option(help="Leave out results that only this checkout has.")] = False,
 ) -> None:
     """Compare the cost or the results of both checkouts."""
     folder, different = ROOT / "build" / "fold_logs", 0
@@ -67,7 +73,10 @@ def main(
     for name in logs.split(","):
         log = write_log(name, events, folder)
         if compare is FoldQuantity.RESULTS:
-            different += _compare(name, log, batch, other, folder)
+            old, new = _dumps(name, log, batch, other, folder)
+            if without_additions:
+                new = common(old, new)
+            different += _list(name, old, new)
         elif compare is FoldQuantity.INSTRUCTIONS:
             _count(name, log, batch, other)
         else:
@@ -113,15 +122,19 @@ def _instructions(checkout: Path, log: Path, batch: int) -> float:
     return (counted[1] - counted[0]) / (sizes[1] - sizes[0])
 
 
-def _compare(name: str, log: Path, batch: int, other: Path, folder: Path) -> int:
-    dumps = []
+def _dumps(name: str, log: Path, batch: int, other: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    dumps: list[dict[str, Any]] = []
     for side, checkout in (("other", other), ("this", ROOT)):
         path = folder / f"{name}-{side}.pickle"
         _run(checkout, log, str(batch), str(path))
         dumps.append(pickle.loads(path.read_bytes()))
         path.unlink()
-    found = list(differences(*dumps))
-    print(f"{name:8s} {len(dumps[0]['outputs']):,} outputs, {len(dumps[0]['users']):,} users: {len(found)} differences")
+    return dumps[0], dumps[1]
+
+
+def _list(name: str, old: dict[str, Any], new: dict[str, Any]) -> int:
+    found = list(differences(old, new))
+    print(f"{name:8s} {len(old['outputs']):,} outputs, {len(old['users']):,} users: {len(found)} differences")
     for difference in found[:MAX_LISTED]:
         print(f"    {difference}")
     return len(found)
@@ -131,6 +144,34 @@ def _run(checkout: Path, *arguments: str | Path, under: Sequence[str] = ()) -> s
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve()), "PYTHONHASHSEED": "0"}
     command = [*under, sys.executable, "-P", fold_run.__file__, *map(str, arguments)]
     return subprocess.run(command, check=True, env=environment, cwd=checkout, stdout=subprocess.PIPE, text=True).stdout
+
+
+def common(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of the newer dump that the older one can have: without added topics, timers and fields."""
+    added = ADDED_TIMERS | {topic.removeprefix("examples.") for topic in ADDED_TOPICS}
+    counts = {labels: count for labels, count in new["counts"].items() if not added.intersection(labels)}
+    outputs = [one for one in new["outputs"] if one[0] not in ADDED_TOPICS]
+    for place, (known, one) in enumerate(zip(old["outputs"], outputs, strict=False)):
+        if known != one and known[:2] == one[:2]:
+            outputs[place] = (*one[:2], _known_json(known[2], one[2]))
+    users = {key: _known_user(old["users"].get(key, {}), fields) for key, fields in new["users"].items()}
+    return new | {"counts": counts, "outputs": outputs, "users": users}
+
+
+def _known_json(one: bytes, another: bytes) -> bytes:
+    left, right = msgspec.json.decode(one), msgspec.json.decode(another)
+    return msgspec.json.encode({name: value for name, value in right.items() if name in left})
+
+
+def _known_user(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in new.items() if name in old}
+    known["timers"] = [timer for timer in new["timers"] if timer[1] not in ADDED_TIMERS]
+    # A newer record of consent has more fields at its end.
+    known["consent"] = {
+        channel: state[: len(old["consent"][channel])] if channel in old.get("consent", {}) else state
+        for channel, state in new["consent"].items()
+    }
+    return known
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
