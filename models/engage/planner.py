@@ -75,6 +75,9 @@ class Planner:
         ledger = proposal.ledger
         if any(message.id == proposal.id for message in ledger.sent):
             return proposal.drop("duplicate")
+        # A late change of the cart sets the timer again. A reminder to the visitor has another id.
+        if signal.kind == "cart_left" and _was_sent_since(ledger, rule, signal.at):
+            return proposal.drop("duplicate")
         waiting = [pending for pending in ledger.pending if pending.rule == rule.name]
         if rule.category == "transactional" or proposal.is_of_journey:
             if any(_cause_of(pending) == signal.cause for pending in waiting if proposal.is_of_journey):
@@ -145,6 +148,8 @@ class Planner:
         if rule is None:
             return self._proposal(_deleted(pending), signal, recipient).drop("rule_gone")
         proposal = self._proposal(rule, signal, recipient)
+        if signal.kind == "cart_left" and _has_cart_changed(proposal):
+            return proposal.drop("cart_changed")
         if pending.reason == "template_error" and recipient.now >= proposal.expires:
             return proposal.drop("template_error", detail=pending.detail)
         return self._decide(proposal)
@@ -236,6 +241,13 @@ def again_from(rule: Rule, ledger: Ledger) -> int:
     """Return the end of a rule's cooldown for this user, milliseconds; 0 if it has no cooldown or has sent nothing."""
     fired = ledger.fired.get(rule.name)
     return 0 if fired is None or not rule.cooldown else fired + rule.cooldown
+
+
+def _has_cart_changed(proposal: Proposal) -> bool:
+    """Return whether a cart is empty by now, or has changed so recently that a later reminder comes."""
+    facts, now = proposal.recipient.customer.facts, proposal.recipient.now
+    is_new = facts.cart_at > proposal.signal.at and facts.cart_at + proposal.rule.when.delay > now
+    return is_new or not facts.cart
 
 
 def _was_sent_since(ledger: Ledger, rule: Rule, at: int) -> bool:

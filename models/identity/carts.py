@@ -52,8 +52,9 @@ def join_carts(facts: Facts, known: Facts, visitor: Facts, late_before: int) -> 
         Time before which events are late, milliseconds.
     """
     one, other = _of(known), _of(visitor)
+    one, other = _left(one, other), _left(other, one)
     facts.cart_at = max(one.at, other.at)
-    before = _sum(_left(one, other), _left(other, one), other_is_newer=other.at > one.at)
+    before = _sum(one.before, other.before, other_is_newer=other.at > one.at)
     facts.cart = before
     changes = list(heapq.merge(one.changes, other.changes, key=_when))
     for change in changes:
@@ -72,10 +73,19 @@ def _of(facts: Facts) -> _Cart:
     return _Cart(window.cart, window.changes, facts.cart_at, bought_at)
 
 
-def _left(cart: _Cart, other: _Cart) -> dict[str, CartLine]:
-    """Return the older content of a cart, unless the other profile has bought it since."""
-    is_bought = not cart.changes and other.bought_at > cart.at
-    return {} if is_bought else cart.before
+def _left(cart: _Cart, other: _Cart) -> _Cart:
+    """Return a cart without what the other profile has bought since.
+
+    A recent purchase is among the changes of the other profile. Of an older one, only the time is known. The merge
+    record may come so late that the known user's purchase is an older one, and the visitor's changes before it are not.
+    """
+    bought_at = other.bought_at
+    if not cart.changes:
+        return cart._replace(before={}) if bought_at > cart.at else cart
+    if any(change.at == bought_at and change.item is None for change in other.changes):
+        return cart
+    kept = [change for change in cart.changes if change.at >= bought_at]
+    return cart if len(kept) == len(cart.changes) else cart._replace(before={}, changes=kept)
 
 
 def _sum(one: dict[str, CartLine], other: dict[str, CartLine], *, other_is_newer: bool) -> dict[str, CartLine]:

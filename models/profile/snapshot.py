@@ -34,6 +34,10 @@ class Seen(Protocol):
         """Lines of the cart by item."""
 
     @property
+    def cart_at(self) -> int:
+        """Time of the last change of the cart, milliseconds."""
+
+    @property
     def orders(self) -> int:
         """Number of orders."""
 
@@ -86,6 +90,11 @@ class Snapshot:
         return self._facts.cart
 
     @property
+    def cart_at(self) -> int:
+        """Time of the last change of the cart, milliseconds."""
+        return self._facts.cart_at
+
+    @property
     def orders(self) -> int:
         """Number of orders."""
         return self._facts.orders
@@ -101,5 +110,5 @@ class Snapshot:
         return self._facts.origin
 
 
-SEEN = ("identified", "traits", "consent", "cart", "orders", "spent", "origin")
+SEEN = ("identified", "traits", "consent", "cart", "cart_at", "orders", "spent", "origin")
 """Names of the facts that decisions see."""

@@ -14,7 +14,7 @@ from models.engage.recipient import Recipient
 from models.events import Channel
 from models.places import zones
 from models.profile.signals import Signal
-from models.profile.state import Consent, Customer, Facts
+from models.profile.state import CartLine, Consent, Customer, Facts
 from models.units import DAY, HOUR
 
 NOW = 1_700_000_000_000
@@ -28,10 +28,10 @@ CART_LEFT = Template(
 
 
 def customer(*, consent: tuple[Channel, ...] = ("email", "sms"), **traits: Any) -> Customer:
-    """Make a user with an e-mail address and a phone number who has consented to these channels."""
+    """Make a user with a cart, an e-mail address and a phone number who has consented to these channels."""
     given: dict[str, Consent] = {channel: Consent(granted=True, at=1, source="signup") for channel in consent}
     known = {"email": "ada@example.com", "phone": "+4930901820", "firstName": "Ada", **traits}
-    return Customer(facts=Facts(identified=True, traits=known, consent=given))
+    return Customer(facts=Facts(identified=True, traits=known, consent=given, cart={"sku1": CartLine(1, 5_000_000)}))
 
 
 def rule(

@@ -39,6 +39,8 @@ class Persons:
         Committed state of each partition.
     written
         All records that the folds have written, except those for ``outcomes``.
+    reported
+        All records that the folds have written to ``outcomes``.
     counts
         Sums of the counters.
     """
@@ -48,6 +50,7 @@ class Persons:
         self.logs: list[list[PartitionRecord]] = [[] for _ in range(partitions)]
         self.states = [Restored(partition=number) for number in range(partitions)]
         self.written: list[Output] = []
+        self.reported: list[Output] = []
         self.counts: Counter[tuple[str, ...]] = Counter()
         self._folds = [PartitionFold(state) for state in self.states]
         self._outcomes: list[Output] = []
@@ -91,6 +94,20 @@ class Persons:
     def route(self) -> int:
         """Let the router move ``outcomes`` into the logs, without folding it; return the number of records."""
         waiting, self._outcomes = self._outcomes, []
+        return self._move(waiting)
+
+    def route_some(self, partition: int, count: int) -> int:
+        """Let the router move the first records of ``outcomes`` for one partition, and return their number."""
+        waiting = [one for one in self._outcomes if self.partition_of(one.key.decode()) == partition][:count]
+        self._outcomes = [one for one in self._outcomes if not any(one is moved for moved in waiting)]
+        return self._move(waiting)
+
+    @property
+    def on_their_way(self) -> list[str]:
+        """The user of each record of ``outcomes`` that is not in the log yet."""
+        return [one.key.decode() for one in self._outcomes]
+
+    def _move(self, waiting: list[Output]) -> int:
         if not waiting:
             return 0
         records = [PartitionRecord(number, self.now, one.key, one.value) for number, one in enumerate(waiting)]
@@ -139,6 +156,7 @@ class Persons:
         self.counts.update(outputs.counts)
         for one in outputs.commit.records:
             (self._outcomes if one.topic == "outcomes" else self.written).append(one)
+        self.reported += [one for one in outputs.commit.records if one.topic == "outcomes"]
 
 
 def _routed(records: Iterable[PartitionRecord]) -> list[Output]:

@@ -92,7 +92,7 @@ def test_a_receipt_ignores_consent_caps_and_quiet_hours() -> None:
 
 def test_receipts_do_not_count_towards_the_caps_of_marketing() -> None:
     using = configuration(rule(), caps=(Cap(1, DAY),))
-    receipts = configuration(rule(category="transactional"))
+    receipts = configuration(rule("receipt", category="transactional"))
     who = customer()
 
     outcomes = [plan(receipts, who, cause="m1").outcome, plan(using, who, cause="m2").outcome]

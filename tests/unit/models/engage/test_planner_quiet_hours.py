@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,26 @@ def test_nothing_is_released_before_its_time() -> None:
 
     assert release(using, who, evening.until - 1, 4) == ()
     assert len(who.ledger.pending) == 1
+
+
+def test_a_reminder_of_a_cart_that_was_bought_during_quiet_hours_is_dropped() -> None:
+    using, who, evening = _deferred()
+    who.facts.cart, who.facts.cart_at = {}, evening.at + HOUR
+
+    morning = release(using, who, evening.until, 4)
+
+    assert [(decision.outcome, decision.reason) for decision in morning] == [("dropped", "cart_changed")]
+    assert who.ledger.pending == []
+
+
+@pytest.mark.parametrize(("before", "reason"), [(HOUR - 1, "cart_changed"), (HOUR, ""), (2 * HOUR, "")])
+def test_a_reminder_of_a_cart_that_has_just_changed_comes_later(before: int, reason: str) -> None:
+    using, who, evening = _deferred()
+    who.facts.cart_at = evening.until - before
+
+    morning = release(using, who, evening.until, 4)
+
+    assert [decision.reason for decision in morning] == [reason]
 
 
 def test_consent_withdrawn_during_quiet_hours_blocks_the_message() -> None:

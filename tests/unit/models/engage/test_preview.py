@@ -29,7 +29,7 @@ def test_the_planners_decision_is_shown_too() -> None:
 
     assert shown.decision is not None
     assert (shown.decision.outcome, shown.decision.reason) == ("dropped", "no_consent")
-    assert shown.content.subject == "You left 0 items"
+    assert shown.content.subject == "You left 1 items"
 
 
 def test_a_missing_value_is_named_and_left_out_of_the_text() -> None:
@@ -64,7 +64,7 @@ def test_a_template_that_fails_is_an_error() -> None:
     [
         (Trigger(kind="first_purchase"), {"orders": 1}, {}, "the first purchase was made already (1 order)"),
         (Trigger(kind="first_purchase"), {}, {}, ""),
-        (Trigger(kind="cart_left", delay=1), {}, {}, "the cart is empty"),
+        (Trigger(kind="cart_left", delay=1), {"cart": {}}, {}, "the cart is empty"),
         (Trigger(kind="cart_left", delay=1), {"cart": {"mug": CartLine(1, 1)}}, {}, ""),
         (Trigger(kind="entered_segment", name="vip"), {}, {"segment": "vip"}, "in 'vip' already"),
         (Trigger(kind="entered_segment", name="vip"), {}, {"segment": "new"}, ""),
