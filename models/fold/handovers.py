@@ -10,18 +10,16 @@ What a merge record says about our messages stays as it is in the log, because i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from models.batch import Batch, Outputs, Record, Restored
+from models.batch import Outputs, Record
 from models.events import Event, MergeRecord, decode_event, encode_event
-from models.fold.conditions_in_use import AskedConditions
 from models.fold.outputs import OUTCOMES
-from models.fold.partition import PartitionFold
 from models.identity.payload import replaced_facts
-from models.log import CONTROL, EVENTS
+from models.log import CONTROL
 
 _MERGE = b'"type":"identity_merge"'
 
@@ -33,37 +31,6 @@ class ReplacedRecord(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-
-
-class VisitorsFold:
-    """A fold of one partition from its beginning, which returns what its anonymous profiles hand over.
-
-    Parameters
-    ----------
-    partition
-        Number of the partition.
-    watched
-        See :class:`models.fold.partition.PartitionFold`.
-
-    Attributes
-    ----------
-    state
-        The state so far.
-    """
-
-    def __init__(self, partition: int, watched: AskedConditions | None = None) -> None:
-        self.state = Restored(partition=partition)
-        self._fold = PartitionFold(self.state, watched=watched)
-
-    def __repr__(self) -> str:
-        """Show the place."""
-        return f"VisitorsFold({self.state.partition}, at {self.state.position})"
-
-    def take(self, records: Sequence[Record]) -> list[Event]:
-        """Fold the next records of the log, and return the merge records that follow from the notices among them."""
-        outputs = self._fold.fold(Batch(EVENTS, self.state.partition, records))
-        self.state.apply(outputs.commit, records[-1].offset + 1)
-        return answers_of(outputs)
 
 
 def answers_of(outputs: Outputs) -> list[Event]:

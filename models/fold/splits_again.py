@@ -22,7 +22,16 @@ from models.identity.linking import is_nameless
 from models.identity.payload import unpack_payload
 from models.identity.split_plan import SplitPlan
 from models.identity.splitting import LeftOut, PairOfIds, pair_of, settled_ledger
-from models.log import EVENTS, SPLIT_KEY, ProfileSplit, decode_control, encode_control
+from models.log import (
+    EVENTS,
+    HISTORY_KEY,
+    SPLIT_KEY,
+    BringHistory,
+    HistoryComplete,
+    ProfileSplit,
+    decode_control,
+    encode_control,
+)
 from models.profile.codec import header, pack, unpack
 from models.profile.links import LinkSplit, ProfileIdentity
 from models.profile.state import Customer
@@ -98,18 +107,23 @@ class SplitAgain:
         The profile before it, encoded; ``None`` for one without any record.
     asked
         Conditions that are folded instead of those of the log; ``None`` for those of the log.
+
+    Attributes
+    ----------
+    partition
+        See the parameter.
     """
 
     def __init__(
         self, partition: int, split: ProfileSplit, packed: bytes | None, asked: AskedConditions | None = None
     ) -> None:
-        self._partition = partition
+        self.partition = partition
         self._split = split
         self._plan = _plan_of(split, (None if packed is None else unpack(packed).identity) or ProfileIdentity())
         self._asked = asked
         self._more: frozenset[PairOfIds] = frozenset()
         self._watched: tuple[Condition, ...] = ()
-        self._fold = self._begun()
+        self._fold: UnlinkedFold | WatchedFold = self._begun()
 
     def __repr__(self) -> str:
         """Show the place."""
@@ -120,9 +134,14 @@ class SplitAgain:
         """Offset of the next record to take."""
         return self._fold.state.position
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Fold the next records of the log."""
-        self._fold.take(records)
+    @property
+    def fold(self) -> UnlinkedFold | WatchedFold:
+        """The fold so far."""
+        return self._fold
+
+    def take(self, records: Sequence[Record], watched: Sequence[Record] | None = None) -> None:
+        """Fold the next records of the log; see :meth:`models.fold.unlinked.UnlinkedFold.take`."""
+        self._fold.take(records, watched)
 
     def is_done(self) -> bool:
         """Return whether the profile is right at the position; otherwise begin again."""
@@ -157,16 +176,34 @@ class SplitAgain:
             )
         return _with(record, split)
 
-    def _begun(self) -> UnlinkedFold | _WatchedFold:
+    def _begun(self) -> UnlinkedFold | WatchedFold:
         left_out = self._plan.left_out(sorted(self._more))
         if self._asked is None:
-            return UnlinkedFold(self._partition, left_out, self._watched)
-        return _WatchedFold(self._partition, left_out, self._asked)
+            return UnlinkedFold(self.partition, left_out, self._watched)
+        return WatchedFold(self.partition, left_out, self._asked)
 
 
-class _WatchedFold:
-    """A fold of one partition with other conditions than those of the log, without some links between profiles."""
+class WatchedFold:
+    """A fold of one partition with other conditions than those of the log, without some links between profiles.
 
+    Parameters
+    ----------
+    partition
+        Number of the partition.
+    left_out
+        The links.
+    asked
+        The conditions.
+
+    Attributes
+    ----------
+    state
+        The state so far.
+    watched, wanted
+        Nothing, because this fold has seen the whole log with its conditions.
+    """
+
+    watched: tuple[Condition, ...] = ()
     wanted: tuple[Condition, ...] = ()
 
     def __init__(self, partition: int, left_out: LeftOut, asked: AskedConditions) -> None:
@@ -174,17 +211,88 @@ class _WatchedFold:
         self._left_out = left_out
         self._fold = PartitionFold(self.state, watched=asked, left_out=left_out)
 
+    def __repr__(self) -> str:
+        """Show the place."""
+        return f"WatchedFold({self.state.partition}, at {self.state.position})"
+
     @property
     def missing(self) -> tuple[PairOfIds, ...]:
+        """Links that have to be left out, too; then this fold is of no use."""
         return tuple(self._left_out.missing)
 
-    def take(self, records: Sequence[Record]) -> None:
-        batch = Batch(EVENTS, self.state.partition, records)
+    def take(self, records: Sequence[Record], watched: Sequence[Record] | None = None) -> None:
+        """Fold the next records of the log, which have what visitors have handed over by these conditions."""
+        batch = Batch(EVENTS, self.state.partition, records if watched is None else watched)
         self.state.apply(self._fold.fold(batch).commit, records[-1].offset + 1)
 
     def profile(self, user: str) -> Customer:
+        """Return the profile of a user at the position."""
         packed = self.state.records.get(user.encode())
         return Customer() if packed is None else unpack(packed)
+
+
+class SplitsOfPartition:
+    """The splits in one partition, as a fold beside the running one takes them.
+
+    Parameters
+    ----------
+    partition
+        Number of the partition.
+    asked
+        Conditions that are folded instead of those of the log; ``None`` for those of the log.
+    """
+
+    def __init__(self, partition: int, asked: AskedConditions | None) -> None:
+        self._partition = partition
+        self._asked = asked
+        self._taken: dict[int, Record] = {}
+        self._changed_at = -1
+
+    def __repr__(self) -> str:
+        """Show the number of splits."""
+        return f"SplitsOfPartition({self._partition}, {len(self._taken)} splits)"
+
+    def note(self, record: Record) -> None:
+        """Take notice of a record that was folded: it may bring the history of clauses to the running fold."""
+        if record.key != HISTORY_KEY:
+            return
+        try:
+            control = decode_control(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return  # the fold makes it a dead letter
+        if isinstance(control, BringHistory | HistoryComplete):
+            self._changed_at = record.offset
+
+    def awaited(self, record: Record, stored: Mapping[bytes, bytes], versions: Versions) -> SplitAgain | None:
+        """Return the fold that has to compute the profile of a split; ``None`` if the record can be taken.
+
+        Parameters
+        ----------
+        record
+            The next record to fold.
+        stored
+            The users of the fold, encoded; all records before it are folded.
+        versions
+            The versions in use in the fold.
+        """
+        split = split_in(record)
+        if split is None or record.offset in self._taken:
+            return None
+        packed = stored.get(split.user.encode())
+        is_same = (split.configuration, split.population) == (versions.configuration_number, versions.population_number)
+        # The numbers of the conditions differ between this fold and the running one, so they cannot be compared.
+        if is_current(split, packed) and is_same and self._changed_at < split.before:
+            return SplitAgain(self._partition, split, packed, self._asked)
+        self._taken[record.offset] = without_effect(record, split)
+        return None
+
+    def give(self, record: Record, again: SplitAgain, versions: Versions) -> None:
+        """Take the profile of a split from the fold that has computed it, under the versions in use."""
+        self._taken[record.offset] = again.replaced(record, None if self._asked is None else versions)
+
+    def taken(self, record: Record) -> Record:
+        """Return a record as the fold takes it."""
+        return self._taken.get(record.offset, record)
 
 
 def without_effect(record: Record, split: ProfileSplit) -> Record:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from models.batch import Batch, Record, Restored
-from models.conditions.clauses import Condition, SegmentRule
-from models.events import MergeRecord
+from models.conditions.clauses import Condition
+from models.events import Event, MergeRecord
 from models.fold.assessment import LABEL
 from models.fold.conditions_in_use import AskedConditions
 from models.fold.handovers import ReplacedRecord, merges_in
@@ -37,19 +37,22 @@ class UnlinkedFold:
     left_out
         The links.
     watched
-        Conditions whose clauses have got their history from the log. They are folded from the beginning besides,
-        because the history in the log is that of profiles which were linked. The profiles get this history instead.
+        Clauses that have got their history from the log. They are folded from the beginning besides, because the
+        history in the log is that of profiles which were linked. The profiles get this history instead.
 
     Attributes
     ----------
     state
         The state so far.
+    watched
+        See the parameter.
     wanted
-        Conditions that have to be watched, too; then this fold is of no use.
+        Clauses that have to be watched, too; then this fold is of no use.
     """
 
     def __init__(self, partition: int, left_out: LeftOut, watched: tuple[Condition, ...] = ()) -> None:
         self.state = Restored(partition=partition)
+        self.watched = watched
         self.wanted: tuple[Condition, ...] = ()
         self._left_out = left_out
         self._users = sorted({name for pair in left_out.links for name in pair})
@@ -58,7 +61,7 @@ class UnlinkedFold:
         self._watching: PartitionFold | None = None
         self._clauses = frozenset[int]()
         if watched:
-            asked = AskedConditions(tuple(SegmentRule(f"{number}", when) for number, when in enumerate(watched)))
+            asked = AskedConditions(clauses=watched)
             links = LeftOut(left_out.id, left_out.links, left_out.acted)
             self._watching = PartitionFold(self._again, watched=asked, left_out=links)
             self._clauses = asked.event_clauses
@@ -95,8 +98,22 @@ class UnlinkedFold:
         """Return what the anonymous id of a link has handed over of our messages, if the known user is in this fold."""
         return list(self._handed.get(pair, {}).values())
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Fold the next records of the log."""
+    def needs(self, merge: Event) -> bool:
+        """Return whether a merge record brings the profile of another visitor to a profile of the links."""
+        return merge.user in self._users and not self._left_out.has_record(merge)
+
+    def take(self, records: Sequence[Record], watched: Sequence[Record] | None = None) -> None:
+        """Fold the next records of the log.
+
+        Parameters
+        ----------
+        records
+            The records. Those that bring a visitor's profile have the facts of this code.
+        watched
+            The same records with what the watched clauses remember (:mod:`models.fold.visitors_again`). By default,
+            they are the same.
+        """
+        watched = records if watched is None else watched
         for _, event in merges_in(records):
             said, pair = event.identity, PairOfIds(event.user, event.anonymous or "")
             if isinstance(said, MergeRecord) and said.payload and self._left_out.has_record(event):
@@ -105,18 +122,18 @@ class UnlinkedFold:
         for place, record in enumerate(records):
             control = _history_in(record)
             if isinstance(control, HistoryComplete):
-                self._take(records[begin:place])
+                self._take(records[begin:place], watched[begin:place])
                 self._bring(record, control)
                 begin = place
-        self._take(records[begin:])
+        self._take(records[begin:], watched[begin:])
 
-    def _take(self, records: Sequence[Record]) -> None:
+    def _take(self, records: Sequence[Record], watched: Sequence[Record]) -> None:
         if not records:
             return
         mine = [one for one in records if not self._is_replaced(one)]
         self._apply(self._fold, self.state, mine, records[-1].offset + 1)
         if self._watching is not None:
-            self._apply(self._watching, self._again, records, records[-1].offset + 1)
+            self._apply(self._watching, self._again, watched, records[-1].offset + 1)
 
     def _is_replaced(self, record: Record) -> bool:
         """Return whether a record brings the history of a profile of the links."""
@@ -128,8 +145,8 @@ class UnlinkedFold:
         conditions, clauses = self._fold.versions.conditions, frozenset(complete.clauses)
         if conditions is None or not conditions.program.pending & clauses:
             return
-        if not conditions.program.pending & clauses <= self._clauses:
-            self.wanted = (*(one.when for one in conditions.asked.segments), *conditions.asked.moves)
+        if unseen := conditions.program.pending & clauses - self._clauses:
+            self.wanted = tuple(conditions.program.leaves[key].clause for key in sorted(unseen))
             return
         brought = []
         for user in self._users:
@@ -231,9 +248,9 @@ class SplitSource:
         """Offset of the next record to take."""
         return self.fold.state.position
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Fold the next records of the log."""
-        self.fold.take(records)
+    def take(self, records: Sequence[Record], watched: Sequence[Record] | None = None) -> None:
+        """Fold the next records of the log; see :meth:`UnlinkedFold.take`."""
+        self.fold.take(records, watched)
 
     def is_done(self) -> bool:
         """Return whether the profiles are right at the position; otherwise begin again."""

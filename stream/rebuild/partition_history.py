@@ -18,17 +18,13 @@ from models.fold.handovers import answers_of, merge_in, merges_in, recomputed, r
 from models.fold.partition import PartitionFold
 from models.fold.prospects import ConditionsPlan, Prospects
 from models.fold.recomputed_merges import is_missing
-from models.fold.splits_again import SplitAgain, is_current, split_in, without_effect
+from models.fold.splits_again import SplitAgain, SplitsOfPartition, split_in
 from models.identity.payload import unpack_payload
 from models.log import (
     EVENTS,
     HISTORY_KEY,
     SPLIT_KEY,
-    USE_KEY,
-    BringHistory,
-    HistoryComplete,
     ProfileSplit,
-    Use,
     UserHistory,
     decode_control,
     encode_control,
@@ -114,8 +110,7 @@ class PartitionHistory:
         self._fold = PartitionFold(self._state, watched=plan.asked)
         self._handed = handed or HandedOver()
         self._waiting: deque[Record] = deque()
-        self._splits: dict[int, Record] = {}
-        self._changed_at = -1
+        self._splits = SplitsOfPartition(partition, plan.asked)
         self._sent: dict[bytes, int] = {}
         self._newest: dict[bytes, int] = {}
 
@@ -144,18 +139,17 @@ class PartitionHistory:
         split = split_in(self._waiting[0]) if self._waiting else None
         if split is None:
             return None
-        packed = self._state.records.get(split.user.encode())
-        return split, SplitAgain(self.partition, split, packed, self._plan.asked)
+        again = self._splits.awaited(self._waiting[0], self._state.records, self._fold.versions)
+        return None if again is None else (split, again)
 
     def give_split(self, again: SplitAgain) -> None:
         """Take the profile of the split that is awaited from the fold that has computed it."""
-        record = self._waiting[0]
-        self._splits[record.offset] = again.replaced(record, self._fold.versions)
+        self._splits.give(self._waiting[0], again, self._fold.versions)
 
     def as_taken(self, records: Sequence[Record]) -> list[Record]:
         """Return records of the log before the position as this fold has taken them."""
         found = {record.offset: replaced(record, self._handed.again(merge)) for record, merge in merges_in(records)}
-        return [self._splits.get(one.offset) or found.get(one.offset) or one for one in records]
+        return [found.get(one.offset) or self._splits.taken(one) for one in records]
 
     def users(self) -> list[bytes]:
         """Return the keys of all users."""
@@ -194,6 +188,7 @@ class PartitionHistory:
             self._handed.add(answers_of(outputs))
             self.position = self._state.position = ready[-1].offset + 1
             for record in ready:
+                self._splits.note(record)
                 if self._sent or is_control(record.key or b""):
                     again.update((key, None) for key in self._not_taken(record))
         return list(again)
@@ -204,9 +199,9 @@ class PartitionHistory:
         while self._waiting:
             record = self._waiting[0]
             if record.key == SPLIT_KEY:
-                if ready or not self._has_split(record):
+                if ready or self._splits.awaited(record, self._state.records, self._fold.versions) is not None:
                     break
-                record = self._splits.get(record.offset, record)
+                record = self._splits.taken(record)
             merge = None if is_control(record.key or b"") else merge_in(record.value)
             if merge is not None:
                 if self._handed.is_awaited(merge):
@@ -218,18 +213,6 @@ class PartitionHistory:
             ready.append(record)
             self._waiting.popleft()
         return ready
-
-    def _has_split(self, record: Record) -> bool:
-        """Return whether the profile of a split is computed; all records before it are folded."""
-        split = split_in(record)
-        if split is None or record.offset in self._splits:
-            return True
-        # The numbers of the conditions differ between this fold and the running one, so they cannot be compared.
-        packed = self._state.records.get(split.user.encode())
-        if is_current(split, packed) and self._changed_at < split.before:
-            return False
-        self._splits[record.offset] = without_effect(record, split)
-        return True
 
     def _remembered(self, merge: Event) -> tuple[int, Mapping[int, bytes]]:
         """Return what a merge record brings for the history."""
@@ -246,14 +229,12 @@ class PartitionHistory:
             if key in self._sent:
                 self._newest[key] = record.offset
             return
-        if key not in (USE_KEY, HISTORY_KEY, SPLIT_KEY):
+        if key not in (HISTORY_KEY, SPLIT_KEY):
             return
         try:
             control = decode_control(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
             return  # the fold makes it a dead letter
-        if isinstance(control, Use | BringHistory | HistoryComplete):
-            self._changed_at = record.offset
         if isinstance(control, ProfileSplit) and control.user.encode() in self._sent:
             self._newest[control.user.encode()] = record.offset
         if isinstance(control, UserHistory) and self._sent.get(user := control.user.encode()) == control.before:

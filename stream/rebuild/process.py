@@ -23,7 +23,8 @@ from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
 from stream.cluster.partitioner import partition_of
 from stream.log.event_log import EventLog
 from stream.rebuild.answers import read_answers
-from stream.rebuild.reading import require_beginning
+from stream.rebuild.reading import read_log, require_beginning
+from stream.rebuild.recomputed_log import RecomputedLog
 from stream.rebuild.shadow import Shadow
 from stream.rebuild.switch import FactMerger, NotSwitched, catch_up, snapshot, switch
 
@@ -252,7 +253,8 @@ class Rebuild:
 
     @asynccontextmanager
     async def _shadow(self, partition: int, *, anew: bool = False) -> AsyncIterator[Shadow]:
-        shadow = Shadow(self._connection, partition, self._code, partial(self._listener.folded, partition))
+        log = RecomputedLog(partial(read_log, self._connection), self._partitions)
+        shadow = Shadow(self._connection, partition, self._code, partial(self._listener.folded, partition), log)
         try:
             await shadow.open(anew=anew)
             yield shadow

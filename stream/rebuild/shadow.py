@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from aiokafka.errors import ProducerFenced
@@ -29,6 +29,7 @@ from stream.engine.committers import Ownership, TransactionalCommitter
 from stream.engine.state import POSITION_KEY, encode_position
 from stream.rebuild.answers import output_of
 from stream.rebuild.reading import read_log
+from stream.rebuild.recomputed_log import RecomputedLog
 from stream.rebuild.shadow_topic import TOPIC
 
 APPLICATION = "rebuild"
@@ -36,6 +37,9 @@ COMMIT_EVERY_S = 5.0
 """How long a shadow folds between two commits, seconds."""
 MAX_UNCOMMITTED_USERS = 50_000
 """Maximum number of changed users between two commits; at this number a shadow commits without waiting longer."""
+
+FoldedTo: TypeAlias = Callable[[int, int], None]
+"""Function that is called with the offset that is reached and the log's time there, milliseconds."""
 
 
 class _TickRecord(NamedTuple):
@@ -100,7 +104,9 @@ class Shadow:
     code
         Result of :func:`code_in_use`.
     folded
-        Called with the offset that is reached and the log's time there, milliseconds.
+        See :data:`FoldedTo`.
+    log
+        The log as this code computes it, for splits after new conditions have read the log.
 
     Attributes
     ----------
@@ -112,8 +118,9 @@ class Shadow:
         See :class:`ShadowMemo`.
     """
 
-    def __init__(self, connection: Connection, partition: int, code: str, folded: Callable[[int, int], None]) -> None:
+    def __init__(self, connection: Connection, partition: int, code: str, folded: FoldedTo, log: RecomputedLog) -> None:
         self.partition = partition
+        self._log = log
         self._folded = folded
         self._connection = connection
         self._code = code
@@ -304,7 +311,7 @@ class Shadow:
         while True:
             async for records in read_log(self._connection, self.partition, again.position, end):
                 taken = records if self._merges is None else self._merges.replaced(self.partition, records)
-                again.take(as_stored(taken, self.records))
+                again.take(as_stored(taken, self.records), await self._log.watched(again.fold, records))
             if again.is_done():
                 return
 

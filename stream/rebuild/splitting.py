@@ -1,11 +1,13 @@
 """The profiles of a split: a fold of the log without the link, beside the running one, computes them.
 
-It reads the partitions of both profiles from the beginning. The control record that brings a profile counts only if the
-profile had no record since it was computed. So each record is written right after the fold has come to the end.
+It reads the partitions of both profiles from the beginning, and those of the known user's other visitors. The control
+record that brings a profile counts only if the profile had no record since it was computed. So each record is written
+right after the fold has come to the end.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from models.errors import PerennialError
@@ -17,6 +19,7 @@ from stream.cluster.partitioner import partition_of
 from stream.cluster.topic_reader import TopicReader, partitions_of
 from stream.log.event_log import EventLog
 from stream.rebuild.reading import OPTIONS, read_log
+from stream.rebuild.recomputed_log import RecomputedLog
 
 
 class ConditionsComing(PerennialError):
@@ -56,6 +59,7 @@ class SplitProfiles:
         places = sorted({self._place_of(user) for user in plan.pair})
         self._sources = {place: SplitSource(plan, place) for place in places}
         self._moved = plan.split.events
+        self._log = RecomputedLog(partial(read_log, connection), partitions)
 
     def __repr__(self) -> str:
         return f"SplitProfiles({self._plan.pair}, {list(self._sources.values())})"
@@ -132,7 +136,8 @@ class SplitProfiles:
         source = self._sources[place]
         while True:
             async for records in read_log(self._connection, place, source.position):
-                source.take(records)
+                watched = await self._log.watched(source.fold, records)
+                source.take(await self._log.taken(source.fold, records), watched)
                 self._listener.folded(place, source.position, source.fold.now)
             if source.is_done():
                 return

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ from stream.processes.programs import Program
 from stream.processes.supervisor import Supervisor
 from stream.rebuild import shadow_topic, switch
 from stream.rebuild.process import NoTransactions, Rebuild
-from stream.rebuild.reading import BeginningGone
+from stream.rebuild.reading import BeginningGone, read_log
+from stream.rebuild.recomputed_log import RecomputedLog
 from stream.rebuild.shadow import Shadow, TakenOver, code_in_use
 from tests.chaos.reference import Reference, committed
 from tests.support.brokers import Cluster
@@ -210,9 +212,13 @@ async def test_a_lane_between_two_slices_of_timers_is_switched_over_and_fires_th
 
 
 @pytest.mark.kafka
+def recomputed_log(connection: Connection) -> RecomputedLog:
+    return RecomputedLog(partial(read_log, connection), PARTITIONS)
+
+
 async def test_a_shadow_of_other_code_is_discarded(installation: Connection) -> None:
     async def position(code: str, end: int = 0) -> int:
-        shadow = Shadow(installation, 0, code, lambda *_: None)
+        shadow = Shadow(installation, 0, code, lambda *_: None, recomputed_log(installation))
         await shadow.open()
         began = shadow.position
         await shadow.fold_to(end)
@@ -228,7 +234,7 @@ async def test_a_shadow_of_other_code_is_discarded(installation: Connection) -> 
 async def test_a_second_rebuild_continues_where_the_first_one_was_and_fences_it(
     installation: Connection,
 ) -> None:
-    first, second = (Shadow(installation, 0, CODE, lambda *_: None) for _ in range(2))
+    first, second = (Shadow(installation, 0, CODE, lambda *_: None, recomputed_log(installation)) for _ in range(2))
     await first.open()
     await first.fold_to(20)
     await second.open()

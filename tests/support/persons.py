@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import TypeVar
 
 from agents.route_events import route_events
 from models.batch import Batch, Output, Outputs, Restored
@@ -15,6 +16,8 @@ from models.profile.codec import unpack
 from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
 from tests.support.event_logs import START, PartitionRecord
+
+T = TypeVar("T")
 
 
 class Persons:
@@ -166,9 +169,14 @@ def _routed(records: Iterable[PartitionRecord]) -> list[Output]:
     async def routed() -> list[Output]:
         return [record async for outputs in route_events(batches()) for record in outputs.commit.records]
 
+    return at_once(routed())
+
+
+def at_once(work: Coroutine[None, None, T]) -> T:
+    """Return the result of work that waits for nothing, so that it also runs inside an event loop."""
     try:
-        routed().send(None)  # it awaits nothing, so it also runs inside an event loop
+        work.send(None)
     except StopIteration as end:
-        found: list[Output] = end.value
+        found: T = end.value
         return found
-    raise AssertionError("the router has awaited something")
+    raise AssertionError("the work has awaited something")

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec.structs import replace
 
+from models.batch import Record
 from models.events import decode_event
-from models.fold.unlinked import SplitSource
+from models.fold.splits_again import WatchedFold
+from models.fold.unlinked import SplitSource, UnlinkedFold
 from models.identity.split_plan import plan_split
 from models.identity.splitting import PairOfIds, split_of
 from models.log import encode_control, is_control
-from tests.support.persons import Persons
+from stream.rebuild.recomputed_log import RecomputedLog
+from tests.support.persons import Persons, at_once
 
 
 def _nothing() -> None:
     """Let nothing happen between the computing of a profile and its record."""
 
 
+def recomputed_log(logs: Sequence[Sequence[Record]]) -> RecomputedLog:
+    """Return a log in memory whose records have what this code computes of visitors."""
+
+    async def read(partition: int, begin: int, end: int | None) -> AsyncIterator[Sequence[Record]]:
+        log = logs[partition][:end]
+        for start in range(begin, len(log), 50):
+            yield log[start : start + 50]
+
+    return RecomputedLog(read, len(logs))
+
+
+def with_watched_clauses(
+    log: RecomputedLog, fold: UnlinkedFold | WatchedFold, records: Sequence[Record]
+) -> Sequence[Record] | None:
+    """Return the next records of a fold with what its watched clauses remember of visitors."""
+    return at_once(log.watched(fold, records))
+
+
 def source_of(persons: Persons, source: SplitSource, partition: int) -> SplitSource:
     """Give a source the whole log of its partition, in batches of 50 records."""
+    again = recomputed_log(persons.logs)
     while True:
         log = persons.logs[partition]
         for begin in range(source.position, len(log), 50):
-            source.take(log[begin : begin + 50])
+            records = log[begin : begin + 50]
+            source.take(at_once(again.taken(source.fold, records)), with_watched_clauses(again, source.fold, records))
         if source.is_done():
             return source
 

@@ -14,6 +14,7 @@ from models.fold.splits_again import SplitAgain, is_current, parts_of, split_in
 from models.log import is_control
 from models.profile.codec import unpack
 from models.profile.state import Customer
+from tests.support.splitting import recomputed_log, with_watched_clauses
 
 
 def fold_in_two_passes(
@@ -22,9 +23,9 @@ def fold_in_two_passes(
     """Fold the records of all partitions, in batches of the given sizes in turn; return their states."""
     answers: dict[str, Event] = {}
     for number, log in enumerate(logs):
-        for one in OnePass(number, watched, {}).run(log, sizes):
+        for one in OnePass(number, watched, {}, logs).run(log, sizes):
             answers.setdefault(one.id, one)  # a second notice of the same login gets nothing more
-    passes = [OnePass(number, watched, answers) for number in range(len(logs))]
+    passes = [OnePass(number, watched, answers, logs) for number in range(len(logs))]
     for log, one_pass in zip(logs, passes, strict=True):
         one_pass.run(log, sizes)
     return [one.state for one in passes]
@@ -33,12 +34,20 @@ def fold_in_two_passes(
 class OnePass:
     """One pass over a partition, in memory; the second pass has answers."""
 
-    def __init__(self, partition: int, watched: AskedConditions | None, answers: dict[str, Event]) -> None:
+    def __init__(
+        self,
+        partition: int,
+        watched: AskedConditions | None,
+        answers: dict[str, Event],
+        logs: Sequence[Sequence[Record]],
+    ) -> None:
         self.state = Restored(partition=partition)
         self._watched = watched
         self._answers = answers
         self._fold = PartitionFold(self.state, watched=watched)
         self._taken: list[Record] = []
+        self._logged = logs[partition]
+        self._log = recomputed_log(logs)
 
     def run(self, log: Sequence[Record], sizes: Sequence[int]) -> list[Event]:
         """Fold a whole log, and return the merge records that follow from it."""
@@ -56,14 +65,21 @@ class OnePass:
         split = split_in(record)
         if split is not None and is_current(split, self.state.records.get(split.user.encode())):
             again = SplitAgain(self.state.partition, split, self.state.records.get(split.user.encode()), self._watched)
-            again.take([one for one in self._taken if one.offset < split.before])
+            self._give(again, split.before)
             while not again.is_done():
-                again.take([one for one in self._taken if one.offset < split.before])
+                self._give(again, split.before)
             return again.replaced(record, None if self._watched is None else self._fold.versions)
         for _, merge in merges_in([record]):
             if merge.id in self._answers:
                 return replaced(record, recomputed(merge, self._answers[merge.id]))
         return record
+
+    def _give(self, again: SplitAgain, end: int) -> None:
+        """Give the records below an offset to the fold that computes a split again."""
+        logged = [one for one in self._logged if one.offset < end]
+        again.take(
+            [one for one in self._taken if one.offset < end], with_watched_clauses(self._log, again.fold, logged)
+        )
 
 
 def _cut(log: Sequence[Record], sizes: Sequence[int]) -> Iterator[Sequence[Record]]:

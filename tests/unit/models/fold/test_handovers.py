@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from models.batch import Batch, Restored
 from models.events import Event, MergeRecord, encode_event
 from models.fold import step
-from models.fold.handovers import VisitorsFold, answers_of, merge_in, merges_in, recomputed
+from models.fold.handovers import answers_of, merge_in, merges_in, recomputed
 from models.fold.partition import PartitionFold
+from models.fold.visitors_again import VisitorsAgain
 from models.identity.payload import unpack_payload
 from models.profile.codec import pack
 from tests.support.event_logs import START, PartitionRecord
@@ -119,7 +120,7 @@ def test_one_pass_takes_the_visitors_facts_as_the_earlier_code_has_computed_them
 def test_an_answer_names_the_offset_of_its_notice() -> None:
     persons = merged()
     place = persons.partition_of(VISITORS[0])
-    (answer,) = VisitorsFold(place).take(persons.logs[place])
+    (answer,) = VisitorsAgain(place).take(persons.logs[place])
 
     said = answer.identity
     assert isinstance(said, MergeRecord)
@@ -138,7 +139,7 @@ def test_messages_of_a_merge_record_stay_those_of_the_log() -> None:
         merge, identity=msgspec.structs.replace(said, payload=pack(customer), reminded=("cart",))
     )
     place = persons.partition_of(VISITORS[0])
-    (answer,) = VisitorsFold(place).take(persons.logs[place])
+    (answer,) = VisitorsAgain(place).take(persons.logs[place])
 
     taken = recomputed(logged, answer).identity
     assert isinstance(taken, MergeRecord)

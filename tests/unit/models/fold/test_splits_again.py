@@ -60,3 +60,29 @@ def test_two_passes_with_changed_code_equal_a_log_that_this_code_alone_has_folde
     assert again.keys() == wanted.keys()
     for user, customer in wanted.items():
         assert_same(again[user].facts, customer.facts)
+
+
+def logged_in(*visitors: str) -> Persons:
+    """Return a log in which each of these visitors of one user adds to the cart, and logs in."""
+    persons = Persons(3)
+    for number, visitor in enumerate(visitors):
+        at = START + number * 10_000
+        persons.tell(
+            Event(id=f"a{number}", user=visitor, type="cart_add", item=f"sku{number}", at=at, amount=1_000_000)
+        )
+        persons.tell(Event(id=f"b{number}", user="u1", type="identify", anonymous=visitor, at=at + 1_000))
+        persons.settle()
+    return persons
+
+
+def test_a_split_has_the_facts_of_this_code_about_the_users_other_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "reduce_facts", wrong)
+        old = logged_in(*VISITORS)
+    reference = logged_in(*VISITORS)
+    for persons in (old, reference):
+        split(persons, "u1", VISITORS[0])
+
+    for user in ("u1", VISITORS[0]):
+        assert_same(old.user(user).facts, reference.user(user).facts)
+    assert old.user("u1").facts.events == {"cart_add": 1, "identify": 2}

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from models.batch import Record
 from models.configuration.compiled import decode, encode
 from models.configuration.parsing import parse
 from models.events import Event
 from models.fold.prospects import ConditionsPlan
 from models.fold.visitor_fold import VisitorFold
-from models.log import BringHistory, Use
+from models.log import Use
 from models.units import DAY, HOUR, MINUTE
-from stream.cluster.connection import Connection
-from stream.log.event_log import EventLog
 from stream.rebuild import history
-from stream.rebuild.history import History, MergesMissing
+from stream.rebuild.history import MergesMissing
 from tests.support.event_logs import START
+from tests.support.histories import InMemory, bring_history
 from tests.support.persons import Persons
 from tests.support.splitting import split
 from tests.support.two_passes import customers, fold_in_two_passes
@@ -39,57 +37,6 @@ SEGMENTS: list[dict[str, Any]] = [
 ]
 
 
-class _Quiet:
-    """A receiver that ignores the progress."""
-
-    def planned(self, records: int) -> None: ...
-
-    def folded(self, partition: int, position: int, now: int) -> None: ...
-
-
-class InMemory(EventLog):
-    """The log of persons, in which other things happen between two writes.
-
-    Parameters
-    ----------
-    persons
-        The persons.
-    meanwhile
-        Called before each write and each reading.
-    """
-
-    def __init__(self, persons: Persons, meanwhile: Callable[[], None]) -> None:
-        super().__init__(Connection("127.0.0.1:9"), PARTITIONS)
-        self.persons = persons
-        self.written = 0
-        self._meanwhile = meanwhile
-
-    async def write_at(self, records: Sequence[tuple[int, bytes, bytes]]) -> list[Any]:
-        self._meanwhile()
-        self.written += len(records)
-        self.persons.write_at(records)
-        return []
-
-    async def read_log(
-        self, connection: Connection, partition: int, begin: int, end: int
-    ) -> AsyncIterator[Sequence[Record]]:
-        del connection
-        yield list(self.persons.logs[partition][begin:end])
-
-    async def read_logs(
-        self, connection: Connection, begins: Sequence[int], is_full: Callable[[int], bool]
-    ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
-        del connection
-        self._meanwhile()
-        logs, places = [list(log) for log in self.persons.logs], list(begins)
-        while any(place < len(log) for place, log in zip(places, logs, strict=True)):
-            for partition, log in enumerate(logs):
-                if places[partition] < len(log) and not is_full(partition):
-                    records = log[places[partition] : places[partition] + 5]
-                    places[partition] += len(records)
-                    yield partition, records
-
-
 def configuration() -> Use:
     return Use("configuration", 1, msgspec.Raw(encode(parse({"segments": SEGMENTS}, {}))))
 
@@ -98,26 +45,12 @@ def plan() -> ConditionsPlan:
     return ConditionsPlan(decode(bytes(configuration().content)), None)
 
 
-def announced(persons: Persons) -> History:
-    """Put the segments into use, and return their history."""
-    persons.control(configuration(), BringHistory(tuple(sorted(plan().clauses))))
-    return History(Connection("127.0.0.1:9"), PARTITIONS, plan(), _Quiet())
-
-
 def nothing() -> None: ...
 
 
 async def bring(persons: Persons, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = nothing) -> InMemory:
     """Bring the history of the segments into a log."""
-    log = InMemory(persons, meanwhile)
-    monkeypatch.setattr(history, "read_log", log.read_log)
-    monkeypatch.setattr(history, "read_logs", log.read_logs)
-    monkeypatch.setattr(history, "WAIT_S", 0.0)
-    monkeypatch.setattr(history, "MAX_USERS_PER_WRITE", 1)
-    brought = announced(persons)
-    await brought.bring(log)
-    await brought.complete(log)
-    return log
+    return await bring_history(persons, configuration(), monkeypatch, meanwhile)
 
 
 def members(persons: Persons) -> dict[str, tuple[int, ...]]:
@@ -205,6 +138,23 @@ async def test_after_a_split_each_profile_is_in_a_new_segment_by_its_own_events(
     viewers = max(members(persons).values(), key=len)[0]
     assert (viewers in members(persons)[VISITOR], viewers in members(persons)[USER]) == (True, False)
     assert_as_always(persons)
+
+
+async def test_a_split_counts_if_a_model_was_published_after_its_profile_was_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persons = Persons(PARTITIONS)
+    persons.tell(viewed(1), viewed(2), viewed(3), viewed(4, USER), login(5))
+    persons.settle()
+    published = Use("a model", 1, msgspec.Raw(b"{}"))
+    assert split(persons, USER, VISITOR, between=lambda: persons.control(published)) == 2
+    persons.settle()
+
+    await bring(persons, monkeypatch)
+    persons.pass_time(HOUR)
+
+    viewers = max(members(persons).values(), key=len)[0]
+    assert (viewers in members(persons)[VISITOR], viewers in members(persons)[USER]) == (True, False)
 
 
 @pytest.mark.parametrize("seed", range(20))
