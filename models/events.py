@@ -56,6 +56,11 @@ UPDATE = "Order Updated"
 Channel = Literal["email", "sms"]
 CHANNELS: tuple[Channel, ...] = ("email", "sms")
 
+MARKETING = "marketing"
+"""The purpose of a consent that names none."""
+PURPOSE_PATTERN = "^[a-z][a-z0-9_]{0,63}$"
+"""Pattern of the name of a purpose."""
+
 MICROS = 1_000_000
 """Micros in one unit of a currency. Money is a whole number of micros."""
 
@@ -226,12 +231,19 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     rating
         A number from 1 to 5.
     text
-        Text of a support message or of a review.
+        Text of a support message or of a review; for a grant, the version of the text to which the user agreed.
     traits
         For ``identify``: ``email``, ``phone``, ``firstName``, ``timezone`` ... For other types: only traits that state
         something about consent.
     channel, granted
-        For ``consent``: its channel (``None`` means all channels), and whether it is granted or withdrawn.
+        For ``consent``: its channel (``None`` means all channels), and whether it is granted or withdrawn. ``granted``
+        is ``None`` for a grant of another purpose than ``marketing``, or on another basis than consent. So code that
+        does not know these does not read it as a consent to marketing.
+    purpose
+        For ``consent``: its purpose. ``None`` means ``marketing`` for a grant, and all purposes for a withdrawal.
+    basis
+        For a grant: ``existing_customer`` if it is not a consent. The sender says with it that the user could refuse
+        e-mails when the address was collected.
     complaint
         For a withdrawal: whether the recipient marked a message as spam.
     confirmed
@@ -272,6 +284,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     traits: dict[str, Any] | None = None
     channel: Channel | None = None
     granted: bool | None = None
+    purpose: str | None = None
+    basis: Literal["existing_customer"] | None = None
     complaint: bool = False
     confirmed: bool = False
     message: str | None = None
@@ -285,6 +299,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     def identified(self) -> bool:
         """Whether the user is known by a ``userId``."""
         return not self.user.startswith(_NAMELESS)
+
+    @property
+    def is_grant(self) -> bool:
+        """Whether the event states a consent, or another basis of messages."""
+        return self.granted is True or (self.granted is None and self.purpose is not None)
 
 
 ANONYMOUS = "anonymous:"

@@ -26,7 +26,7 @@ from models.conditions.contradictions import contradictions, places
 from models.conditions.knowledge import FIELDS, NUMBERS, TEXTS, Kinds, Knowledge, kind_of
 from models.conditions.properties import CUSTOM, LINE, MONEY
 from models.conditions.writing import written_duration
-from models.events import EventType
+from models.events import CHANNELS, EventType
 from models.learned_names import LEARNED_NAMES, may_be_learned
 from models.spelling import did_you_mean
 
@@ -48,6 +48,7 @@ Problem: TypeAlias = Literal[
 _BOUNDS = ("at_least", "more_than", "at_most", "less_than")
 _ADDED = ("sum", "average", "largest", "smallest")
 _CURRENCY = "currency"
+_CONSENTS = ("granted", "withdrawn", "existing_customer")
 
 
 MAX_CONTRADICTIONS = 20
@@ -270,16 +271,27 @@ class ConditionChecker:
                     if state not in known.stages:
                         says = f"there is no state {state!r}{self._hint(str(state), known.stages)}"
                         yield ConditionFinding(path, "unknown_value", f"{says}; states: {_list(known.stages)}", True)
-            case "consent" if clause.comparison is not None:
-                for state in clause.comparison.among:
-                    if state not in ("granted", "withdrawn"):
-                        says = f"consent is never {state!r}; it is granted, withdrawn or missing"
-                        yield ConditionFinding(path, "unknown_value", says, is_certain=True)
+            case "consent":
+                yield from self._consent(clause, path)
         needed = [] if clause.comparison is None else list(_needed(clause.comparison))
         if clause.subject in ("feature", "score") and any(map(NUMBERS.isdisjoint, needed)):
             assert clause.comparison is not None
             says = f"{_operators(clause.comparison)} never holds: a {clause.subject} is a number"
             yield ConditionFinding(path, "wrong_type", says, is_certain=True)
+
+    def _consent(self, clause: ValueClause, path: str) -> Iterator[ConditionFinding]:
+        purpose, _, channel = clause.name.partition("@")
+        if self._known.purposes is not None and purpose not in self._known.purposes:
+            says = f"there is no purpose {purpose!r}{self._hint(purpose, self._known.purposes)}"
+            says += f"; marketing, and those of `consent.purposes`: {_list(self._known.purposes)}"
+            yield ConditionFinding(path, "unknown_value", says, is_certain=True)
+        if channel not in CHANNELS:
+            says = f"there is no channel {channel!r}; channels: {_list(CHANNELS)}"
+            yield ConditionFinding(path, "unknown_value", says, is_certain=True)
+        for state in () if clause.comparison is None else clause.comparison.among:
+            if state not in _CONSENTS:
+                says = f"consent is never {state!r}; it is {', '.join(_CONSENTS)} or missing"
+                yield ConditionFinding(path, "unknown_value", says, is_certain=True)
 
     def _trait(self, clause: ValueClause, path: str) -> Iterator[ConditionFinding]:
         traits, source = self._known.traits, self._known.source

@@ -80,6 +80,8 @@ class Knowledge:
         Names of the learned segments in use.
     features, scores, stages, marks
         Names of the features, of the scores, of the states of the lifecycle, and of the marks that journeys set.
+    purposes
+        Purposes to which users may consent.
     ranges
         Least and greatest value of a score, by its name.
     logarithms
@@ -98,6 +100,7 @@ class Knowledge:
     scores: Collection[str] | None = None
     stages: Collection[str] | None = None
     marks: Collection[str] | None = None
+    purposes: Collection[str] | None = None
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     logarithms: Collection[str] = ()
     read_as: Mapping[str, str] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from models.configuration.categories import Category
 from models.configuration.journeys.definition import Journey, SendStep
 from models.configuration.journeys.versions import places_of
 from models.configuration.templates import Template
-from models.events import Channel, EventType
+from models.events import MARKETING, Channel, EventType
 from models.lifecycle.definition import Lifecycle
 from models.units import DAY, HOUR
 from models.wire import withdrawals
@@ -73,7 +73,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Attributes
     ----------
-    name, category, when, channels, template
+    name, category, when, channels, template, purpose
         As in ``perennial.yaml``.
     expires_after, cooldown
         Milliseconds. A cooldown of 0 means no cooldown.
@@ -86,6 +86,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     template: str
     expires_after: int = DAY
     cooldown: int = 0
+    purpose: str = MARKETING
 
 
 class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -128,7 +129,7 @@ class EventSettings(msgspec.Struct, frozen=True):
 
 
 class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
-    """Changes to the built-in tables of withdrawals (:mod:`models.wire.withdrawals`).
+    """Changes to the built-in tables of withdrawals (:mod:`models.wire.withdrawals`), and the purposes of messages.
 
     Attributes
     ----------
@@ -139,11 +140,14 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
         Meaning of a trait, by the trait's name.
     ignored
         Names of built-in traits that have another meaning here.
+    purposes
+        The purposes besides ``marketing`` to which users may consent.
     """
 
     events: dict[str, Channel | None] = {}
     traits: dict[str, StatingTrait] = {}
     ignored: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
 
     def trait(self, name: str) -> StatingTrait | None:
         """Return the meaning of a trait, or ``None`` if the trait says nothing about consent."""
@@ -260,6 +264,7 @@ def send_rule(journey: Journey, step: SendStep) -> Rule:
         channels=step.channels,
         template=step.template,
         expires_after=step.expires_after,
+        purpose=journey.purpose,
     )
 
 

@@ -82,6 +82,9 @@ class RuleDefinition(_Section, frozen=True, kw_only=True):
     category
         ``marketing`` needs consent and respects caps and quiet hours; ``transactional`` needs no consent, and ignores
         caps and quiet hours.
+    purpose
+        For ``marketing``: the purpose to which the user must have consented, ``marketing`` or one of
+        ``consent.purposes``.
     when
         The trigger.
     channels
@@ -96,6 +99,7 @@ class RuleDefinition(_Section, frozen=True, kw_only=True):
 
     name: Name
     category: Category = "marketing"
+    purpose: Name = "marketing"
     when: When
     channels: Annotated[list[Channel], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["email"])
     template: Name | None = None
@@ -176,7 +180,7 @@ class TraitDefinition(_Section, frozen=True, kw_only=True):
 
 
 class ConsentDefinition(_Section, frozen=True, kw_only=True):
-    """Names that withdraw consent, in addition to the built-in ones (``docs/events.md``). None of them grants consent.
+    """The purposes of messages, and names that withdraw consent, in addition to the built-in ones (``docs/events.md``).
 
     Attributes
     ----------
@@ -186,11 +190,14 @@ class ConsentDefinition(_Section, frozen=True, kw_only=True):
         Names of traits, each with the value that withdraws consent for all channels, or with ``value`` and ``channel``.
     ignore_traits
         Built-in traits that have another meaning here, such as ``subscribed`` for a paid plan.
+    purposes
+        Purposes besides ``marketing`` to which users may consent, at most 15.
     """
 
     withdrawal_events: dict[str, Literal["email", "sms", "all"]] = {}
     withdrawal_traits: dict[str, bool | str | TraitDefinition] = {}
     ignore_traits: list[str] = []
+    purposes: Annotated[list[Name], Meta(max_length=15)] = []
 
 
 class SegmentDefinition(_Section, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from models.configuration.compiled import Configuration
 from models.errors import InvalidConfiguration
+from models.events import MARKETING
 
 
 class Addition(NamedTuple):
@@ -127,11 +128,20 @@ def _find_identity(configuration: Configuration) -> Iterator[tuple[str, object]]
             yield f"churn.activity[{i}]", kind
 
 
+def _find_purposes(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    if configuration.consent.purposes:
+        yield "consent.purposes", list(configuration.consent.purposes)
+    for i, rule in enumerate(configuration.rules):
+        if rule.purpose != MARKETING:
+            yield f"rules[{i}].purpose", rule.purpose
+
+
 ADDITIONS: tuple[Addition, ...] = (
     Addition(2, frozenset(f"ChurnSettings.activity={kind}" for kind in _IDENTITY), _find_identity),
     Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, _names(_JOURNEYS), _find_journeys),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
+    Addition(2, frozenset({"ConsentSettings.purposes", "Rule.purpose"}), _find_purposes),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),
 )
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""

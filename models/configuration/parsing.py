@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from models.conditions import comparing
@@ -34,12 +34,14 @@ from models.configuration.definition import (
 )
 from models.configuration.journeys.checking import check_journeys
 from models.configuration.journeys.cycles import refuse_cycles
+from models.configuration.journeys.definition import Journey
 from models.configuration.journeys.parsing import parse_journeys
 from models.configuration.marks import require_silent_readers
 from models.configuration.sending import require_template
 from models.configuration.templates import Template
 from models.durations import milliseconds
 from models.errors import InvalidConfiguration
+from models.events import MARKETING
 from models.places import zones
 from models.reading import read
 from models.units import DAY, HOUR
@@ -103,6 +105,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     journeys = parse_journeys(mapping.get("journeys", []))
     check_journeys(journeys, seen, templates, lifecycle)
     refuse_cycles(journeys, segments)
+    _require_purposes(rules, journeys, written.consent)
     # Runs may walk older versions of journeys, whose templates no step of the newest version names.
     used = set(templates) if journeys else {rule.template for rule in rules}
     return Configuration(
@@ -131,6 +134,7 @@ def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template])
         template=template,
         expires_after=milliseconds(written.expires_after),
         cooldown=milliseconds(written.cooldown) if written.cooldown else 0,
+        purpose=written.purpose,
     )
 
 
@@ -194,11 +198,27 @@ def _consent(written: ConsentDefinition) -> ConsentSettings:
         if withdrawals.stating(name) is None:
             allowed = f"one of {', '.join(withdrawals.TRAITS)}"
             raise InvalidConfiguration(f"consent.ignore_traits[{i}]", name, allowed)
+    for i, purpose in enumerate(written.purposes):
+        if purpose == MARKETING or purpose in written.purposes[:i]:
+            allowed = f"each purpose once; {MARKETING} is always there"
+            raise InvalidConfiguration(f"consent.purposes[{i}]", purpose, allowed)
     return ConsentSettings(
         events={name: None if channel == "all" else channel for name, channel in written.withdrawal_events.items()},
         traits=traits,
         ignored=tuple(dict.fromkeys(written.ignore_traits)),
+        purposes=tuple(written.purposes),
     )
+
+
+def _require_purposes(rules: Sequence[Rule], journeys: Sequence[Journey], consent: ConsentDefinition) -> None:
+    """Check that users may consent to the purposes of all rules and journeys."""
+    allowed = (MARKETING, *consent.purposes)
+    named = [(f"rules[{i}].purpose", rule.purpose) for i, rule in enumerate(rules)]
+    named += [(f"journeys[{i}].purpose", journey.purpose) for i, journey in enumerate(journeys)]
+    for path, purpose in named:
+        if purpose not in allowed:
+            hint = f"`consent.purposes` lists those besides {MARKETING}"
+            raise InvalidConfiguration(path, purpose, f"one of {', '.join(allowed)}; {hint}")
 
 
 def _distinct(path: str, names: Collection[str]) -> None:

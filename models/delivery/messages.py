@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from models.configuration.categories import Category
-from models.events import Channel, Origin
+from models.events import MARKETING, Channel, Origin
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -33,6 +33,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
         not later than the beginning of quiet hours.
     origin
         The least live origin among the events of the user. Only ``live`` may reach a real provider.
+    purpose
+        For marketing: the purpose to which the user has consented.
     signal
         For marketing to an anonymous visitor: the signal that triggered it, as JSON. If the visitor logs in while the
         message waits, the known user's profile decides again about this signal. Empty for all other messages.
@@ -52,6 +54,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     expires: int
     origin: Origin
     signal: bytes = b""
+    purpose: str = MARKETING
 
 
 _encoder = msgspec.json.Encoder()

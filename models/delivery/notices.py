@@ -30,12 +30,15 @@ class Withdrawal(msgspec.Struct, tag_field="notice", tag="withdrawal", frozen=Tr
         Origin of the withdrawal, such as ``unsubscribe link``.
     known
         For a visitor who has logged in: the known user. Empty for a withdrawal of consent.
+    purpose
+        The purpose whose messages are stopped; empty for all marketing.
     """
 
     user: str
     at: int
     reason: str = ""
     known: str = ""
+    purpose: str = ""
 
 
 class Resolution(msgspec.Struct, tag_field="notice", tag="resolution", frozen=True):

@@ -232,7 +232,7 @@ class DeliveryQueue:
                 if self._is_awaited(step, notice):
                     self._awaited[notice.message.encode()] = step.now + HANDOVER_ANSWER_MS
             case Withdrawal():
-                self._settlement.withdraw(step, notice.user, notice.reason or "consent was withdrawn", notice.known)
+                self._settlement.withdraw(step, notice)
             case AddressReport() if self._suppressor is not None:
                 step.suppress(self._suppressor.after_report(notice, step.now), self._suppressor.channel)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.delivery.deliveries import DeliveryRecord, Result, deadline
 from models.delivery.messages import Message
+from models.delivery.notices import Withdrawal
 from models.delivery.schedule import Schedule
 from models.delivery.step import DeliveryStep
 from models.delivery.suppressor import Suppressor
@@ -79,16 +80,17 @@ class Settlement:
         record = step.read(key)
         self._change(step, key, record, expired(record, step.now, paused=self._schedule.paused))
 
-    def withdraw(self, step: DeliveryStep, user: str, why: str, known: str = "") -> None:
+    def withdraw(self, step: DeliveryStep, notice: Withdrawal) -> None:
         """End the waiting marketing messages of a user, and prevent further attempts for those in flight or unknown.
 
         A message that is handed over to a ``known`` user is only stopped, and :meth:`end_stopped` ends it in the next
         step. Without transactions, a step whose outcome was written may be repeated after a crash. The message must not
         be attempted then, because the known user's profile may already have decided again.
         """
+        user, why, known = notice.user, notice.reason or "consent was withdrawn", notice.known
         for key in self._schedule.open.of_user(user, "waiting"):
             record, message = _read(step, key)
-            if message.category != "marketing":
+            if not _is_meant(message, notice):
                 continue
             if known and message.signal:
                 step.write(key, stopped(record, why, known))
@@ -98,7 +100,7 @@ class Settlement:
         # A call in flight cannot be recalled. But the message is not tried again, whichever process gets the answer.
         for key in self._schedule.open.of_user(user, "calling", "unknown", "looking_up"):
             record, message = _read(step, key)
-            if message.category == "marketing":
+            if _is_meant(message, notice):
                 step.write(key, stopped(record, why, known))
 
     def end_stopped(self, step: DeliveryStep) -> None:
@@ -126,6 +128,11 @@ class Settlement:
             step.count("delivery_retries", record.message.channel)
             if deadline(record.message, record.arrived) <= step.now:
                 self.expire(step, key)
+
+
+def _is_meant(message: Message, notice: Withdrawal) -> bool:
+    """Return whether a withdrawal is about a message: it is marketing, and of the purpose that is withdrawn."""
+    return message.category == "marketing" and notice.purpose in ("", message.purpose)
 
 
 def _read(step: DeliveryStep, key: bytes) -> tuple[DeliveryRecord, Message]:

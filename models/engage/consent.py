@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from models.addresses import country_of, e164, mailbox
 from models.configuration.categories import Category
-from models.events import Channel
+from models.events import MARKETING, Channel
+from models.profile import purposes
 from models.profile.snapshot import Seen
 
 
-def allowed(facts: Seen, category: Category, channel: Channel) -> bool:
+def allowed(facts: Seen, category: Category, channel: Channel, purpose: str = MARKETING) -> bool:
     """Return whether consent permits a message.
 
-    Marketing needs a recorded consent. Transactional messages need none.
+    Marketing needs a recorded consent to its purpose. Transactional messages need none.
 
     Examples
     --------
@@ -21,8 +22,8 @@ def allowed(facts: Seen, category: Category, channel: Channel) -> bool:
     """
     if category == "transactional":
         return True
-    record = facts.consent.get(channel)
-    return record is not None and record.granted
+    record = purposes.state_of(facts.consent, purpose, channel)
+    return record is not None and record.granted and not record.basis
 
 
 def address(facts: Seen, channel: Channel) -> str | None:

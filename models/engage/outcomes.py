@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import cast
 
 import msgspec
@@ -98,7 +98,7 @@ def _waiting(ledger: Ledger) -> set[str]:
 
 
 def notices_of_withdrawal(
-    ledger: Ledger, event: Event, channels: Collection[Channel], granted: Collection[Channel]
+    ledger: Ledger, event: Event, channels: Collection[Channel], granted: Collection[Channel], purpose: str = ""
 ) -> list[tuple[Channel, Notice]]:
     """Return the notices that stop the user's marketing messages which may still wait in delivery.
 
@@ -113,9 +113,30 @@ def notices_of_withdrawal(
     granted
         The channels for which consent was granted until now. There, messages may wait that the ledger no longer
         contains.
+    purpose
+        The purpose to which it withdraws consent; empty for all.
     """
     # A message without an outcome may wait for its first or next attempt. A message with an unknown outcome may be
     # tried again.
     waiting = _waiting(ledger)
-    notice = Withdrawal(user=event.user, at=event.at, reason=event.reason or "consent was withdrawn")
+    reason = event.reason or "consent was withdrawn"
+    notice = Withdrawal(user=event.user, at=event.at, reason=reason, purpose=purpose)
     return [(channel, notice) for channel in channels if channel in granted or channel in waiting]
+
+
+def notices_of_loss(
+    ledger: Ledger, event: Event, lost: Mapping[str, Collection[Channel]]
+) -> list[tuple[Channel, Notice]]:
+    """Return the notices that stop the messages of a user who loses consent by a change of the profile.
+
+    Parameters
+    ----------
+    ledger, event
+        The ledger of the event's user, and the event.
+    lost
+        The channels on which consent was granted before, by its purpose.
+    """
+    found: list[tuple[Channel, Notice]] = []
+    for purpose, channels in lost.items():
+        found += notices_of_withdrawal(ledger, event, channels, channels, purpose)
+    return found

@@ -117,6 +117,7 @@ class Proposal:
             expires=expires,
             origin=self.recipient.customer.facts.origin,
             signal=self.encoded_signal if self._may_move else b"",
+            purpose=self.rule.purpose,
         )
         sent = SentMessage(
             id=self.id,

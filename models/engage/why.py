@@ -14,7 +14,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "already_waiting": "another message of this rule was already waiting",
         "cooldown": "the rule had sent a message not long before",
         "channel_paused": "the channel was paused with `perennial pause`",
-        "no_consent": "no consent on record for the channel",
+        "no_consent": "no consent on record for the purpose and the channel",
         "no_address": "no usable address",
         "capped": "one more message would have exceeded a cap",
         "quiet_hours": "it was within quiet hours",

@@ -87,7 +87,7 @@ def observe(
     user, facts = step.user, step.user.facts
     changed: list[ValueName] = [("trait", name) for name in conditions.traits_read(event.traits or ())]
     if consent is not None and facts.consent is not consent:
-        changed += [("consent", f"marketing@{channel}") for channel in sorted({*consent, *facts.consent})]
+        changed += conditions.consents
     if facts.known_since and not changed and event.traits is None and not _reads(conditions, event):
         return
     person, clauses, evaluator = _person(piece, conditions, user), user.open_conditions(), conditions.evaluator
@@ -103,13 +103,13 @@ def observe(
     _set_timer(conditions, user, step.now, person)
 
 
-def withdraw(piece: Piece, conditions: ConditionsInUse, step: Step, channels: Iterable[str]) -> None:
+def withdraw(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     """Apply the fact that consent was withdrawn by an event that is not folded as a whole."""
-    if conditions.reads_consent:
+    if conditions.consents:
         user = step.user
         person = _person(piece, conditions, user)
-        changed: list[ValueName] = [("consent", f"marketing@{one}") for one in channels]
-        found = conditions.evaluator.revalue(user.open_conditions(), _changes(changed), step.now, person)
+        changes = _changes(conditions.consents)
+        found = conditions.evaluator.revalue(user.open_conditions(), changes, step.now, person)
         _keep(step, found)
 
 
@@ -201,7 +201,7 @@ def _person(piece: Piece, conditions: ConditionsInUse, user: LiveUser) -> Person
     return person
 
 
-def _changes(names: list[ValueName]) -> list[ValueChange]:
+def _changes(names: Iterable[ValueName]) -> list[ValueChange]:
     return [ValueChange(*name) for name in names]
 
 

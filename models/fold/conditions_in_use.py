@@ -139,8 +139,10 @@ class ConditionsInUse:
         earlier generation is counted among its members.
     program, evaluator
         The compiled conditions, and their evaluation.
-    reads_consent, reads_learned
-        Whether a clause reads consent, or a segment that a model has learned.
+    consents
+        Values of consent that clauses read, sorted.
+    reads_learned
+        Whether a clause reads a segment that a model has learned.
     features
         Names of the features that clauses read, sorted.
     """
@@ -167,7 +169,7 @@ class ConditionsInUse:
         self.begun = dict.fromkeys((segment.key for segment in self.program.segments), generation)
         self.evaluator = Evaluator(self.program)
         names = [*self.program.by_value, *self.program.numbers]
-        self.reads_consent = any(subject == "consent" for subject, _ in names)
+        self.consents = tuple(sorted({name for name in names if name[0] == "consent"}))
         self.reads_learned = bool(self.program.by_learned)
         self.decided_names = tuple(sorted({name for name in names if name[0] in _COUNTED}))
         self.features = tuple(name for subject, name in self.decided_names if subject == "feature" and name in PLACES)

@@ -15,13 +15,11 @@ and by the number of a forwarded event.
 
 from __future__ import annotations
 
-from typing import cast
-
 import msgspec
 
 from models.batch import Record
-from models.engage.outcomes import notices_of_withdrawal
-from models.events import ORIGINS, Channel, Event, Forwarding, LoginNotice, MergeRecord
+from models.engage.outcomes import notices_of_loss
+from models.events import ORIGINS, Event, Forwarding, LoginNotice, MergeRecord
 from models.fold import assessment, clause_steps, step
 from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, Cause
@@ -36,7 +34,7 @@ from models.fold.visitor_fold import VisitorFold
 from models.identity import joining, ledgers, linking
 from models.identity.payload import unpack_payload
 from models.identity.splitting import is_passed_over
-from models.profile import seen_ids, timers
+from models.profile import purposes, seen_ids, timers
 from models.profile.ledger import Ledger
 from models.profile.links import IdentityLink, ProfileIdentity
 from models.profile.numbers import numbers_of, put_back
@@ -206,11 +204,7 @@ class IdentityFold:
         _watch_cart(piece, user, merge, visitor)
         self._state.schedule(user)
         is_empty, configuration, outputs = not facts.cart, self._versions.configuration, self._outputs
-        lost = [
-            cast("Channel", one)
-            for one, known in before.consent.items()
-            if known.granted and not facts.consent[one].granted
-        ]
+        lost = purposes.lost(before.consent, facts.consent)
 
         def is_over(signal: Signal) -> bool:
             return is_empty and signal.kind == "cart_left"
@@ -221,7 +215,7 @@ class IdentityFold:
             effects.note_marks(marks, ledger.marks, 0)
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))
-            effects.notices.extend(notices_of_withdrawal(ledger, event, lost, lost))
+            effects.notices.extend(notices_of_loss(ledger, event, lost))
             take_over_runs(piece, ledger, visitor.ledger, work.now)
             effects.has_moved_pending = True
 

@@ -9,13 +9,13 @@ Nothing is decided here: segments, stages and scores change in silence.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from models.batch import Output, Record
-from models.engage.outcomes import notices_of_withdrawal
-from models.events import Channel, Event, MergeRecord
+from models.engage.outcomes import notices_of_loss
+from models.events import Event, MergeRecord
 from models.fold.assessment import LABEL
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.effects import StepEffects
@@ -36,7 +36,7 @@ from models.identity.splitting import (
     split_visitor,
 )
 from models.log import ProfileSplit
-from models.profile import timers
+from models.profile import purposes, timers
 from models.profile.ledger import Ledger
 from models.profile.links import IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.signals import Signal
@@ -184,16 +184,11 @@ class SplitFold:
 
     def _withdraw(self, before: Facts, after: Customer) -> None:
         """Stop marketing that waits in delivery, if the profile has no consent any more."""
-        consent = after.facts.consent
-        lost = [
-            cast("Channel", channel)
-            for channel, known in before.consent.items()
-            if known.granted and not (channel in consent and consent[channel].granted)
-        ]
+        lost = purposes.lost(before.consent, after.facts.consent)
         if lost:
             split, now = self._split, self._state.memo.now
             cause = Event(id=split.id, user=split.user, type="consent", at=now, reason="a link to a visitor was split")
-            notices = notices_of_withdrawal(after.ledger, cause, lost, lost)
+            notices = notices_of_loss(after.ledger, cause, lost)
             self.outputs += encode_effects(self._key, StepEffects(notices=notices))
 
     def _hand_over(self, identity: ProfileIdentity, owner: IdentityOwner, found: Customer) -> None:

@@ -30,7 +30,7 @@ from models.profile.orders import News
 from models.profile.reducers import NO_CUTOFFS, VISITS, Cutoffs, reduce_facts
 from models.profile.signals import Signal
 from models.profile.state import Facts
-from models.profile.statements import SIMPLE, Statement, statement_of, withdraw
+from models.profile.statements import SIMPLE, Statement, grant, statement_of, withdraw
 from models.recommend.interactions import Interaction, interaction_of, interactions_of
 from models.wire.withdrawals import channels_of
 
@@ -71,7 +71,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     consent = None
     if (conditions := versions.conditions) is not None:
         clause_steps.begin(piece, conditions, step)
-        consent = facts.consent if conditions.reads_consent else None
+        consent = facts.consent if conditions.consents else None
     elif not facts.known_since:
         facts.known_since = _known_since(facts, event, piece.now)
     if assessed and not user.is_aligned:
@@ -81,17 +81,13 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind not in UNSEEN or event.traits or event.origin != facts.origin:
         user.keep_view(step.number)
     if kind not in SIMPLE or event.traits:
-        statement = statement_of(facts, event, versions.configuration.consent)
-        if statement is not None:
-            _state(step, event, statement)
+        _fold_consent(piece, step, event)
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
     step.is_awaited = versions.journeys.reads(event)
     if kind in REPORTED:
         _record_outcome(piece, step, event)
-    elif event.confirmed and event.granted and event.trust == "server":
-        _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
     if event.lines or kind == "purchase":
         for interaction in _bought(event, news.learned_items):
             piece.outputs.add_interaction(encode_interaction(user.key, interaction))
@@ -130,9 +126,9 @@ def step_statement(piece: Piece, user: LiveUser, event: Event, statement: Statem
     if conditions is not None:
         clause_steps.begin(piece, conditions, step)
     user.keep_view(step.number)
-    _state(step, event, statement)
+    _state(step, event, statement, piece.versions.level)
     if conditions is not None:
-        clause_steps.withdraw(piece, conditions, step, statement.channels)
+        clause_steps.withdraw(piece, conditions, step)
     piece.finish(step)
 
 
@@ -187,12 +183,26 @@ def _handed_over(user: LiveUser, event: Event, said: Forwarding) -> HandedMessag
     return handed._replace(cart_at=facts.cart_at, is_over=is_over)
 
 
-def _state(step: Step, event: Event, statement: Statement) -> None:
+def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
+    """Fold the statements of an event about consent, and its report about an address."""
+    facts, settings, level = step.user.facts, piece.versions.configuration.consent, piece.versions.level
+    statement = statement_of(facts, event, settings)
+    if statement is not None:
+        _state(step, event, statement, level)
+    if event.type == "consent" and event.is_grant:
+        refused = grant(facts, event, settings, level)
+        if refused is not None:
+            piece.outputs.reject_detail(refused)
+        elif event.confirmed and event.trust == "server":
+            _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
+
+
+def _state(step: Step, event: Event, statement: Statement, level: int) -> None:
     facts, channels = step.user.facts, statement.channels
-    granted = withdraw(facts, channels, statement.source, event)
+    granted, purpose = withdraw(facts, statement, event, level), statement.purpose or ""
 
     def withdraw_messages(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
-        effects.notices.extend(outcomes.notices_of_withdrawal(ledger, event, channels, granted))
+        effects.notices.extend(outcomes.notices_of_withdrawal(ledger, event, channels, granted, purpose))
 
     step.later(withdraw_messages)
     if statement.complaint:

@@ -11,6 +11,7 @@ from models.configuration.compiled import Configuration
 from models.engage.user_zone import zone_of
 from models.fold.rfm import SCORES, issued_score
 from models.places import zones
+from models.profile import purposes
 from models.profile.ledger import Ledger
 from models.profile.snapshot import Seen
 from models.profile.state import Consent
@@ -122,7 +123,9 @@ def _trait(traits: Mapping[str, Any], name: str) -> Any:
 
 
 def _consent(consent: Mapping[str, Consent], name: str) -> str | None:
-    """Return the consent of a name such as ``marketing@email``; only marketing has consent by channel."""
+    """Return the consent of a name such as ``marketing@email``, or another basis of messages."""
     purpose, _, channel = name.partition("@")
-    state = consent.get(channel) if purpose == "marketing" else None
-    return None if state is None else "granted" if state.granted else "withdrawn"
+    state = purposes.state_of(consent, purpose, channel)
+    if state is None:
+        return None
+    return (state.basis or "granted") if state.granted else "withdrawn"

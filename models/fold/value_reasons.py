@@ -20,7 +20,7 @@ from models.conditions.user_state import UserConditions
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.rfm import buyer_of, issued_score, next_change, rfm_scores
 from models.fold.versions import Versions
-from models.profile import consents
+from models.profile import consents, purposes
 from models.profile.ledger import NEVER
 from models.profile.state import Customer
 
@@ -72,7 +72,8 @@ class ValueReasons:
         """Return the reason for the value of a clause."""
         match clause.subject, clause.name.partition("@")[0]:
             case "consent", _:
-                return self._of_consent(clause.name.partition("@")[2])
+                purpose, _, channel = clause.name.partition("@")
+                return self._of_consent(purpose, channel)
             case "lifecycle", _:
                 return self._of_stage(clause)
             case "score", "recency":
@@ -85,8 +86,8 @@ class ValueReasons:
                 return ValueReason(None if buyer is None else buyer.bought_at)
         return ValueReason()
 
-    def _of_consent(self, channel: str) -> ValueReason:
-        state = self._customer.facts.consent.get(channel)
+    def _of_consent(self, purpose: str, channel: str) -> ValueReason:
+        state = purposes.state_of(self._customer.facts.consent, purpose, channel)
         if state is None:
             return ValueReason()
         event = consents.proof_of(state).event

@@ -15,7 +15,7 @@ from models.fold.moments import moment
 from models.fold.rfm import SCORES, buyer_of, issued_score, next_change
 from models.fold.run_view import describe_runs
 from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
-from models.profile import consents, features, orders
+from models.profile import consents, features, orders, purposes
 from models.profile.decay import month_share
 from models.profile.ledger import NEVER, Pending, SentMessage, Withheld
 from models.profile.state import Consent, Customer, Facts
@@ -198,19 +198,21 @@ def _profile(facts: Facts) -> dict[str, Any]:
         },
         "support_messages": facts.support,
         "our_messages": dict(sorted(facts.messages.items())),
-        "consent": {channel: _consent(state) for channel, state in sorted(facts.consent.items())},
+        "consent": {key: _consent(key, state) for key, state in sorted(facts.consent.items())},
     }
 
 
-def _consent(state: Consent) -> dict[str, Any]:
-    """Return the answer for a channel, and the statement that decided it. Marketing is the only purpose so far."""
-    proof = consents.proof_of(state)
+def _consent(key: str, state: Consent) -> dict[str, Any]:
+    """Return the answer for a purpose and a channel, and the statement that decided it."""
+    proof, (purpose, channel) = consents.proof_of(state), purposes.parts_of(key)
     event = {"id": proof.event, "type": proof.event_type, "at": moment(consents.event_time(state))}
     return {
         "granted": state.granted,
         "at": moment(state.at),
-        "purpose": "marketing",
-        "basis": "consent" if state.granted else None,
+        "purpose": purpose,
+        "channel": channel,
+        "basis": (state.basis or "consent") if state.granted else None,
+        "text": proof.text or None,
         "source": proof.source or None,
         "confirmed": proof.confirmed,
         "event": event if proof.event else None,

@@ -15,13 +15,13 @@ from models.identity.carts import join_carts
 from models.identity.orders import join_orders
 from models.identity.sessions import join_sessions
 from models.identity.traits import join_traits
-from models.profile import consents, seen_ids
+from models.profile import purposes, seen_ids
 from models.profile.decay import month_share, shares
 from models.profile.numbers import COUNT, DECAYED, WIDTH, Numbers, numbers_of, put_back
 from models.profile.recent_items import RecentItems
 from models.profile.reducers import MAX_CATEGORIES, Cutoffs
 from models.profile.seen_ids import WIDTH_BYTES
-from models.profile.state import Consent, Facts, Window
+from models.profile.state import Facts, Window
 from models.profile.statements import MAX_REMEMBERED
 from models.recommend.interactions import MAX_RECENT_ITEMS
 
@@ -83,23 +83,13 @@ def join(known: Facts, visitor: Facts, now: int, cutoffs: Cutoffs) -> Joint:
     join_sessions(facts, known, visitor, cutoffs.late_before)
     join_carts(facts, known, visitor, cutoffs.late_before)
     _join_orders(facts, known, visitor, numbers)
-    facts.consent = join_consent(known.consent, visitor.consent)
+    facts.consent = purposes.join(known.consent, visitor.consent)
     facts.stated = _join_stated(known.stated, visitor.stated)
     facts.seen_ids, forgotten = seen_ids.join(known.seen_ids, visitor.seen_ids, now)
     if facts.window == Window():
         facts.window = None
     put_back(numbers, facts)
     return Joint(facts, forgotten, left_out)
-
-
-def join_consent(one: dict[str, Consent], other: dict[str, Consent]) -> dict[str, Consent]:
-    """Return the joint consent by channel: a "no" of one profile is replaced only by a later grant of the other."""
-    joint: dict[str, Consent] = {}
-    for channel in (*one, *(name for name in other if name not in one)):
-        merged = consents.merge(one.get(channel), other.get(channel))
-        assert merged is not None, "a channel of neither profile"
-        joint[channel] = merged
-    return joint
 
 
 def _sums(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

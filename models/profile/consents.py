@@ -4,11 +4,14 @@ The state of a channel is (granted, at, newest grant), and the proof of the stat
 ``granted`` to no, and never decreases ``at``. A grant counts only if its time is later than ``at``. If both have the
 same time, "no" counts. If an old withdrawal is read after a newer grant, the answer is "no" although the grant is
 newer. Then a new grant is needed.
+
+The basis ``existing_customer`` is weaker than each of these statements. It counts only if there is no other one, so any
+withdrawal ends it for ever, and a consent replaces it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,15 +30,20 @@ class ConsentProof(NamedTuple):
         Id and type of its event.
     confirmed
         Whether the owner of the address has confirmed it.
+    text
+        Version of the text to which the user has agreed.
     """
 
     source: str = ""
     event: str = ""
     event_type: str = ""
     confirmed: bool = False
+    text: str = ""
 
 
 NO_PROOF = ConsentProof()
+EXISTING_CUSTOMER: Final = "existing_customer"
+"""Basis of e-mails to a customer who could refuse them when the address was collected."""
 
 
 def withdraw(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> Consent:
@@ -46,7 +54,7 @@ def withdraw(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> 
     >>> withdraw(withdraw(None, at=30), at=10).at
     30
     """
-    if known is None:
+    if known is None or known.basis:
         return _stated(at, proof, granted=False)
     newest = max(known.at, at)
     if not known.granted and (event_time(known), proof_of(known)) >= (at, proof):
@@ -65,7 +73,7 @@ def grant(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> Con
     >>> grant(withdraw(None, at=30), at=31).granted
     True
     """
-    if known is None:
+    if known is None or known.basis:
         return _stated(at, proof, granted=True, newest_grant=at)
     newest = max(_newest_grant(known), at)
     if at > known.at or (known.granted and at == known.at and proof > proof_of(known)):
@@ -73,9 +81,22 @@ def grant(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> Con
     return msgspec.structs.replace(known, newest_grant=newest)
 
 
+def permit(known: Consent | None, at: int, proof: ConsentProof = NO_PROOF) -> Consent:
+    """Return the state after the statement that the user is an existing customer; other statements outweigh it.
+
+    Examples
+    --------
+    >>> permit(None, 50).basis, permit(withdraw(None, 10), 50).granted, withdraw(permit(None, 50), 10).granted
+    ('existing_customer', False, False)
+    """
+    if known is not None and not (known.basis and (at, proof) > (known.at, proof_of(known))):
+        return known
+    return msgspec.structs.replace(_stated(at, proof, granted=True), basis=EXISTING_CUSTOMER)
+
+
 def proof_of(known: Consent) -> ConsentProof:
     """Return the proof of the deciding statement."""
-    return ConsentProof(known.source, restored(known.event), known.event_type, known.confirmed)
+    return ConsentProof(known.source, restored(known.event), known.event_type, known.confirmed, known.text)
 
 
 def event_time(known: Consent) -> int:
@@ -92,6 +113,7 @@ def _stated(at: int, proof: ConsentProof, *, granted: bool, newest_grant: int = 
         event=shortened(proof.event),
         event_type=proof.event_type,
         confirmed=proof.confirmed,
+        text=proof.text,
     )
 
 
@@ -108,6 +130,8 @@ def merge(one: Consent | None, other: Consent | None) -> Consent | None:
     """
     if one is None or other is None:
         return other if one is None else one
+    if bool(one.basis) is not bool(other.basis):
+        return other if one.basis else one
     newest = max(_newest_grant(one), _newest_grant(other))
     # The later one decides. If both have the same time, "no" decides. The rest breaks a tie, so the order does not
     # matter.
@@ -124,5 +148,7 @@ def needs_new_grant(known: Consent) -> bool:
 
 
 def _newest_grant(known: Consent) -> int:
+    if known.basis:
+        return 0
     # A state of schema 3 has no time of its newest grant. If its answer is "yes", the time of the answer is used.
     return max(known.newest_grant, known.at) if known.granted else known.newest_grant

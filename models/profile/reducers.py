@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from models.configuration import compiled
 from models.events import ORIGINS, Event
-from models.profile import lateness, orders, statements
+from models.profile import lateness, orders
 from models.profile.decay import bump, month_share
 from models.profile.numbers import (
     ACTIVITY,
@@ -38,7 +38,6 @@ from models.profile.orders import ALL_NEW, News
 from models.profile.state import CartChange, Facts
 from models.recommend.interactions import MAX_RECENT_ITEMS, weight_of
 from models.units import DAY, HOUR
-from models.wire import withdrawals
 
 MAX_CATEGORIES = 12
 """Maximum number of categories kept per user; the weakest is removed first."""
@@ -97,7 +96,7 @@ def reduce_facts(
     cutoffs: Cutoffs = NO_CUTOFFS,
     news: News | None = None,
 ) -> None:
-    """Fold one event into the facts and the numbers, in place.
+    """Fold one event into the facts and the numbers, in place, but not its statements about consent.
 
     Parameters
     ----------
@@ -252,13 +251,6 @@ def _traits(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     lateness.bound_traits(facts)
 
 
-def _consent(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG001 - no feature is about consent
-    if event.granted:
-        statements.grant(facts, event)
-    elif event.granted is False:
-        statements.withdraw(facts, withdrawals.channels_of(event.channel), event.reason or "", event)
-
-
 def _message(facts: Facts, numbers: Numbers, event: Event) -> None:
     facts.messages[event.type] = facts.messages.get(event.type, 0) + 1
     if event.type == "message_opened":
@@ -269,7 +261,6 @@ REDUCERS: dict[str, Callable[[Facts, Numbers, Event], None]] = {
     "product_view": _view,
     "rating": _rating,
     "support_message": _support,
-    "consent": _consent,
     "message_sent": _message,
     "message_failed": _message,
     "message_unknown": _message,

@@ -13,7 +13,7 @@ import struct
 import msgspec
 
 from models.profile.numbers import EVENING_HOUR
-from models.profile.state import Customer
+from models.profile.state import UNKNOWN_TIME, Customer
 from models.units import DAY
 
 DICTIONARY = 1
@@ -27,7 +27,7 @@ _FACTS, _LEDGER = 34, 12
 """Number of fields of the facts, and of the ledger, in schema 4."""
 _CONSENT, _CONSENT_FIELDS = 24, 4
 """Place of the consent by channel among the facts of schema 5, and number of fields of a channel in schema 4."""
-_NO_CONSENT = (False, 0, "", 0, b"", "", 0, False)
+_NO_CONSENT = (False, 0, "", 0, b"", "", 0, False, UNKNOWN_TIME, "", "")
 """The fields of a channel in schema 5. They are stored encoded until they are read, so all of them must be there."""
 _WIDTH = 4
 _DORMANT_AFTER_MS = DAY
@@ -58,7 +58,8 @@ def upgraded(packed: bytes | memoryview) -> bytes:
 def downgraded(packed: bytes | memoryview) -> bytes:
     """Return facts and ledger of schema 5 in the layout of schema 4, which has no links to other profiles."""
     facts, ledger, *_ = msgspec.msgpack.decode(packed)
-    facts[_CONSENT] = {channel: state[:_CONSENT_FIELDS] for channel, state in facts[_CONSENT].items()}
+    # There were no other purposes than marketing, whose entries have the name of their channel.
+    facts[_CONSENT] = {key: state[:_CONSENT_FIELDS] for key, state in facts[_CONSENT].items() if "@" not in key}
     numbers = _DOUBLES.unpack(facts[_PLACE].ljust(_DOUBLES.size, _ZERO))
     rows = (numbers[begin : begin + _WIDTH] for begin in range(0, len(numbers), _WIDTH))
     facts[_PLACE : _PLACE + 1] = [[int(at), values if at else ()] for at, *values in rows]

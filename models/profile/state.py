@@ -89,13 +89,17 @@ class Window(msgspec.Struct, array_like=True, gc=False):
     forgotten: int = 0
 
 
+UNKNOWN_TIME = -1
+"""A time that states of the first format level do not have."""
+
+
 class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The state of consent to marketing over one channel.
+    """The state of consent to one purpose over one channel (:mod:`models.profile.purposes`).
 
     Attributes
     ----------
     granted
-        Whether marketing is allowed.
+        Whether messages are allowed.
     at
         Newest time of the statements that led to this answer, milliseconds. It never decreases.
     source
@@ -107,6 +111,13 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
         milliseconds. Id and type are empty in older states. Time 0 stands for ``at``.
     confirmed
         Whether the owner of the address has confirmed the deciding grant.
+    everything
+        For the entry of ``marketing``: the newest time of a withdrawal of all purposes of the channel, milliseconds; 0
+        if there was none. States of the first level do not have it.
+    text
+        Version of the text to which the user has agreed; empty if it is not known.
+    basis
+        Empty for a consent, or ``existing_customer``.
     """
 
     granted: bool
@@ -117,6 +128,9 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     event_type: str = ""
     event_at: int = 0
     confirmed: bool = False
+    everything: int = UNKNOWN_TIME
+    text: str = ""
+    basis: str = ""
 
 
 class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -185,7 +199,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     messages
         Number of events about our messages, by event type (``message_opened`` ...).
     consent
-        By channel.
+        By channel, and by purpose and channel (:mod:`models.profile.purposes`).
     origin
         The least live origin of all events, in the order of ``events.ORIGINS``.
     seen_ids

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from models.configuration.compiled import ConsentSettings
-from models.events import CHANNELS, REPORTED, Channel, Event
-from models.profile import consents, seen_ids
+from models.errors import EventWarning
+from models.events import CHANNELS, MARKETING, REPORTED, Channel, Event
+from models.profile import purposes, seen_ids
 from models.profile.consents import ConsentProof
 from models.profile.state import Facts
 from models.wire import bounces, withdrawals
@@ -26,6 +27,8 @@ class Statement(NamedTuple):
     ----------
     channels
         The channels for which consent is withdrawn; none if a trait only repeats its previous value.
+    purpose
+        The purpose to which consent is withdrawn; ``None`` means all purposes.
     source
         The source of the withdrawal, in words.
     complaint
@@ -41,6 +44,7 @@ class Statement(NamedTuple):
     complaint: bool = False
     bounce: bool = False
     is_whole: bool = False
+    purpose: str | None = None
 
     @property
     def is_new(self) -> bool:
@@ -75,13 +79,17 @@ def statement_of(facts: Facts, event: Event, settings: ConsentSettings = NO_SETT
     if kind == "consent":
         if event.granted is False:
             complaint = event.complaint and event.trust == "server"
-            own = Statement(withdrawals.channels_of(event.channel), event.reason or "", complaint, is_whole=True)
+            channels, purpose = withdrawals.channels_of(event.channel), _purpose(facts, event, settings)
+            own = Statement(channels, event.reason or "", complaint, is_whole=True, purpose=purpose)
     elif kind == "custom" and event.name is not None:
         own = _of_name(event, event.name, settings)
     beside = _of_traits(facts.traits, event.traits, settings) if event.traits else None
     if own is None or beside is None:
         return own or beside
-    return own._replace(channels=_ordered({*own.channels, *beside.channels}), source=own.source or beside.source)
+    # A trait withdraws consent to all purposes.
+    purpose = None if beside.channels else own.purpose
+    channels = _ordered({*own.channels, *beside.channels})
+    return own._replace(channels=channels, source=own.source or beside.source, purpose=purpose)
 
 
 def rest_of(
@@ -117,8 +125,9 @@ def without(event: Event, names: list[str]) -> Event:
 
 
 def digest_of(event: Event) -> bytes:
-    """Return the digest of a statement: of its id, channel and time, because an id may come with another statement."""
-    return seen_ids.digest_of(f"{event.id}\0{event.channel}\0{event.at}")
+    """Return the digest of a statement: of its id, channel, time and purpose. An id may come with another statement."""
+    purpose = "" if event.purpose is None else f"\0{event.purpose}"
+    return seen_ids.digest_of(f"{event.id}\0{event.channel}\0{event.at}{purpose}")
 
 
 def knows(facts: Facts, digest: bytes) -> bool:
@@ -132,27 +141,94 @@ def remember(facts: Facts, digest: bytes) -> None:
     facts.stated = (facts.stated + digest)[-MAX_REMEMBERED * seen_ids.WIDTH_BYTES :]
 
 
-def withdraw(facts: Facts, channels: tuple[Channel, ...], source: str, event: Event) -> tuple[Channel, ...]:
-    """Withdraw consent by an event; return the channels for which it was granted until now."""
-    lost, consent = [], dict(facts.consent)  # a decision may still see the old one
-    proof = ConsentProof(source, event.id, event.type)
-    for channel in channels:
-        known = consent.get(channel)
-        if known is not None and known.granted:
-            lost.append(channel)
-        consent[channel] = consents.withdraw(known, event.at, proof)
-    facts.consent = consent
-    return tuple(lost)
+def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purposes.LEVEL) -> tuple[Channel, ...]:
+    """Withdraw consent by a statement of an event.
+
+    Parameters
+    ----------
+    facts
+        The facts about the event's user, changed in place.
+    statement, event
+        The statement, and its event.
+    level
+        The format level in use.
+
+    Returns
+    -------
+    tuple
+        The channels for which consent was granted until now, for one purpose or another.
+    """
+    before = consent = facts.consent
+    proof = ConsentProof(statement.source, event.id, event.type)
+    for channel in statement.channels:
+        if statement.purpose is None or level < purposes.LEVEL:
+            consent = purposes.withdraw_all(consent, channel, event.at, proof, level)
+        else:
+            consent = purposes.withdraw_one(consent, statement.purpose, channel, event.at, proof)
+    facts.consent = dict(consent)  # a decision may still see the old one
+    lost = {channel for channels in purposes.lost(before, consent).values() for channel in channels}
+    return tuple(channel for channel in statement.channels if channel in lost)
 
 
-def grant(facts: Facts, event: Event) -> None:
-    """Read a grant; one that comes with a browser key grants nothing."""
+def grant(
+    facts: Facts, event: Event, settings: ConsentSettings = NO_SETTINGS, level: int = purposes.LEVEL
+) -> EventWarning | None:
+    """Read a grant; one that comes with a browser key grants nothing.
+
+    Parameters
+    ----------
+    facts
+        The facts about the event's user, changed in place.
+    event
+        The event, which is a grant.
+    settings
+        The settings of consent.
+    level
+        The format level in use.
+
+    Returns
+    -------
+    EventWarning or None
+        The reason why the grant does not count; ``None`` if it is read, or if it was ignored because of its key.
+    """
     if event.trust == "public":
-        return
-    consent, proof = dict(facts.consent), ConsentProof(event.reason or "", event.id, event.type, event.confirmed)
+        return None
+    purpose = event.purpose or MARKETING
+    if (refused := _refused(facts, purpose, event, settings, level)) is not None:
+        return refused
+    proof = ConsentProof(event.reason or "", event.id, event.type, event.confirmed, event.text or "")
+    consent = facts.consent
     for channel in withdrawals.channels_of(event.channel):
-        consent[channel] = consents.grant(consent.get(channel), event.at, proof)
-    facts.consent = consent
+        if event.basis is None:
+            consent = purposes.grant(consent, purpose, channel, event.at, proof, level=level)
+        else:
+            consent = purposes.permit(consent, purpose, channel, event.at, proof)
+    facts.consent = dict(consent)
+    return None
+
+
+def _refused(facts: Facts, purpose: str, event: Event, settings: ConsentSettings, level: int) -> EventWarning | None:
+    """Return why a grant does not count, for the dead letters; ``None`` if it counts."""
+    if level < purposes.LEVEL and event.granted is None:
+        field, found = ("basis", event.basis) if event.basis is not None else ("purpose", purpose)
+        allowed = f"{MARKETING} by consent; others need format level {purposes.LEVEL} of the log"
+        return EventWarning("unknown_purpose", field, str(found), allowed, rejected=True)
+    if purpose != MARKETING and purpose not in settings.purposes:
+        allowed = f"{', '.join((MARKETING, *settings.purposes))}: `consent.purposes` in perennial.yaml lists them"
+        return EventWarning("unknown_purpose", "purpose", purpose, allowed, rejected=True)
+    if not purposes.has_room(facts.consent, purpose):
+        allowed = f"at most {purposes.MAX_PURPOSES} purposes per user"
+        return EventWarning("state_full", "purpose", purpose, allowed, rejected=True)
+    return None
+
+
+def _purpose(facts: Facts, event: Event, settings: ConsentSettings) -> str | None:
+    """Return the purpose of a withdrawal; ``None`` for all, also if it states an unknown purpose."""
+    stated = event.purpose
+    if stated is None or event.complaint:
+        return None
+    known = stated == MARKETING or stated in settings.purposes or stated in purposes.purposes_of(facts.consent)
+    return stated if known else None
 
 
 def _of_traits(known: dict[str, Any], said: dict[str, Any], settings: ConsentSettings) -> Statement | None:

@@ -212,7 +212,7 @@ def _distrusted(event: Event, warnings: list[EventWarning]) -> Event:
     """
     if event.type == "custom" and event.name is not None and bounces.is_bounce(event.name):
         raise InvalidEvent("needs_server_key", "event", event.name, _SERVER_KEY)
-    if event.granted:
+    if event.is_grant:
         allowed = "only with a server key; with a browser key this grants nothing"
         warnings.append(EventWarning("needs_server_key", "granted", "true", allowed))
     if event.complaint or event.confirmed:

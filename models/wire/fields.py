@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from models.errors import InvalidEvent
-from models.events import CHANNELS, MICROS, ORIGINS, Channel, Origin
+from models.events import CHANNELS, MARKETING, MICROS, ORIGINS, PURPOSE_PATTERN, Channel, Origin
 from models.units import DAY
 from models.wire.currencies import CURRENCIES
 
@@ -21,6 +21,8 @@ MAX_ID_LENGTH = 200
 """Maximum length of the id of a user, item, order or message, and of a name or category, characters."""
 MAX_TEXT_LENGTH = 10_000
 """Maximum length of a support message or a review, characters."""
+MAX_WORDING = 100
+"""Maximum length of the version of a text to which a user has agreed, characters."""
 MAX_OBJECT_BYTES = 32_768
 """Maximum size of ``properties`` and of ``traits`` as JSON, bytes."""
 MAX_NESTING = 8
@@ -46,6 +48,7 @@ Json = dict[str, Any]
 plain = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}").fullmatch
 """Function that matches an id, a name or a category."""
 _plain_text = re.compile(r"[^\x00\ud800-\udfff]{1,10000}", re.DOTALL).fullmatch
+_purpose = re.compile(PURPOSE_PATTERN).fullmatch
 _amount = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,30})?").fullmatch
 _time = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII
@@ -199,6 +202,49 @@ def channel(value: object, field: str, *, granted: bool) -> Channel | None:
         if value == known:
             return known
     raise InvalidEvent("bad_channel", field, shown(value), f"{', '.join(CHANNELS)} or all")
+
+
+def purpose(value: object, field: str) -> str | None:
+    """Check the purpose of a grant; ``None`` means ``marketing``."""
+    if value is None:
+        return None
+    if isinstance(value, str) and _purpose(value) is not None:
+        return value
+    allowed = f"a name of up to 64 lower case letters, digits and underscores, such as {MARKETING} or product_news"
+    raise InvalidEvent("bad_purpose", field, shown(value), allowed)
+
+
+def basis(value: object, field: str) -> Literal["existing_customer"] | None:
+    """Check the basis of a grant; ``None`` means consent."""
+    if value is None or value == "consent":
+        return None
+    if value == "existing_customer":
+        return "existing_customer"
+    raise InvalidEvent("bad_basis", field, shown(value), "consent or existing_customer")
+
+
+def grant(said: Json, path: str = "") -> Json:
+    """Check what a grant states: its channel, its purpose and its basis. Return these fields of the event.
+
+    ``granted`` is left out of a grant that is not a consent to marketing.
+    """
+    found_basis = basis(said.get("basis"), f"{path}basis")
+    found_purpose = purpose(said.get("purpose"), f"{path}purpose")
+    found_channel = channel(said.get("channel"), f"{path}channel", granted=True)
+    if found_basis is not None and found_channel != "email":
+        allowed = "email, because only e-mails may have the basis existing_customer"
+        raise InvalidEvent("bad_channel", f"{path}channel", shown(said.get("channel")), allowed)
+    if found_basis is None and found_purpose in (None, MARKETING):
+        return {"channel": found_channel, "granted": True}
+    return {"channel": found_channel, "purpose": found_purpose or MARKETING, "basis": found_basis}
+
+
+def wording(value: object, field: str) -> str | None:
+    """Check the version of the text to which a user has agreed: a name of up to 100 characters."""
+    found = label(value, field)
+    if found is not None and len(found) > MAX_WORDING:
+        raise InvalidEvent("too_long", field, f"{len(found)} characters", f"at most {MAX_WORDING} characters")
+    return found
 
 
 def origin(claimed: object, given: Origin) -> Origin:

@@ -34,10 +34,12 @@ _FIELDS: dict[str, frozenset[str]] = {
     "rating": _ANY | {"item", "category", "rating", "text"},
     "support_message": _ANY | {"text"},
     "identify": _ANY | {"anonymous"},
-    "consent": _ANY | {"channel", "granted", "reason", "complaint", "confirmed"},
+    "consent": _ANY | {"channel", "granted", "purpose", "basis", "text", "reason", "complaint", "confirmed"},
     "custom": _ANY | {"item", "category"},
 }
 _LINE_ITEM = ("item",)
+_WRITTEN = ("name", "item", "category", "order", "rating", "text", "purpose", "basis", "reason", "traits", "properties")
+"""Fields that :func:`encode` writes unchanged if they have a value."""
 
 
 def read_native(raw: Json, reading: Reading) -> Event:
@@ -103,6 +105,7 @@ def _named(event: Event) -> Event:
         category=None,
         channel=channel,
         granted=False,
+        purpose=withdrawals.purpose_of((event.properties or {}).get("purpose"), event.name),
         complaint=withdrawal.complaint,
         reason=withdrawals.source_of(event.name),
     )
@@ -189,14 +192,15 @@ def _consent(raw: Json, reading: Reading) -> Json:  # noqa: ARG001 - one signatu
         raise fields.missing("granted", "true or false")
     reason = fields.label(raw.get("reason"), "reason")
     if withdrawals.is_no(granted):
-        channel = withdrawals.channel_of(raw.get("channel"))
-        return {"channel": channel, "granted": False, "complaint": raw.get("complaint") is True, "reason": reason}
+        channel, complaint = withdrawals.channel_of(raw.get("channel")), raw.get("complaint") is True
+        purpose = None if complaint else withdrawals.purpose_of(raw.get("purpose"))
+        return {"channel": channel, "granted": False, "purpose": purpose, "complaint": complaint, "reason": reason}
     if granted is not True:
         raise fields.wrong_type("granted", granted, "true or false")
     return {
-        "channel": fields.channel(raw.get("channel"), "channel", granted=True),
-        "granted": True,
+        **fields.grant(raw),
         "confirmed": raw.get("confirmed") is True,
+        "text": fields.wording(raw.get("text"), "text"),
         "reason": reason,
     }
 
@@ -273,7 +277,7 @@ def encode(event: Event) -> bytes:
     allowed = _FIELDS[event.type]
     user = event.user.removeprefix(TEST) if event.origin == "test" else event.user
     said: dict[str, Any] = {"type": event.type, "user": user, "id": event.id, "at": event.at}
-    for name in ("name", "item", "category", "order", "rating", "text", "granted", "reason", "traits", "properties"):
+    for name in _WRITTEN:
         value = getattr(event, name)
         if value is not None:
             said[name] = value
@@ -282,7 +286,7 @@ def encode(event: Event) -> bytes:
     if event.anonymous is not None and event.type == "identify":
         said["anonymous"] = event.anonymous.removeprefix(TEST).removeprefix(ANONYMOUS)
     if event.type == "consent":
-        said["channel"] = event.channel or "all"
+        said |= {"channel": event.channel or "all", "granted": event.is_grant}
         said |= {name: True for name in ("complaint", "confirmed") if getattr(event, name)}
     if event.type == "purchase" and event.order_form != "lines":
         said["order_form"] = event.order_form

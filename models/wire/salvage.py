@@ -107,6 +107,8 @@ def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> 
     said = said if isinstance(said, dict) else {}
     name = _readable(raw.get("event") or raw.get("name"))
     reason = _readable(said.get("reason")) or _readable(said.get("source"))
+    complaint = named.complaint or said.get("complaint") is True
+    purpose = None if complaint else withdrawals.purpose_of(said.get("purpose"), name)
     return Event(
         id=_id(raw, reading),
         user=user,
@@ -116,7 +118,8 @@ def _consent(raw: Json, reading: Reading, user: str, named: NamedWithdrawal) -> 
         trust=reading.received.trust,
         channel=withdrawals.channel_of(said.get("channel"), named.channel),
         granted=False,
-        complaint=named.complaint or said.get("complaint") is True,
+        purpose=purpose,
+        complaint=complaint,
         reason=reason or (None if name is None else withdrawals.source_of(name)),
         traits=_traits(raw) or None,
         properties=_properties(raw, reading),

@@ -278,12 +278,13 @@ def _granted(name: str, properties: Json, common: Json, reading: Reading) -> Eve
         return _withdrawn(name, properties, common, reading, NamedWithdrawal())
     if said is not True:
         raise fields.wrong_type("properties.granted", said, "true, or no value")
-    rest = dict(properties)
+    stated = fields.grant(properties, "properties.")
+    rest = {name: value for name, value in properties.items() if name not in ("channel", "purpose", "basis")}
     return Event(
         type="consent",
-        channel=fields.channel(rest.pop("channel", None), "properties.channel", granted=True),
-        granted=True,
+        **stated,
         confirmed=rest.pop("confirmed", None) is True,
+        text=take(rest, "text", fields.wording, reading.warnings),
         reason=take_first(rest, ("reason", "source"), details.identifier, reading.warnings),
         properties=rest or None,
         **common,
@@ -297,6 +298,7 @@ def _withdrawn(name: str, properties: Json, common: Json, reading: Reading, with
         type="consent",
         channel=withdrawals.channel_of(rest.pop("channel", None), withdrawal.channel),
         granted=False,
+        purpose=withdrawals.purpose_of(rest.pop("purpose", None), name),
         complaint=withdrawal.complaint,
         reason=reason or withdrawals.source_of(name),
         properties=rest or None,

@@ -8,10 +8,11 @@ without case, blanks, ``_``, ``-``, ``.``, ``:`` and ``$``. So ``email_opt_out``
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Literal
 
-from models.events import CHANNELS, Channel
+from models.events import CHANNELS, PURPOSE_PATTERN, Channel
 from models.wire.withdrawal_names import CHANNEL_WORDS, EVENTS, TRAITS, NamedWithdrawal, StatingTrait
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "meaning",
     "named",
     "normalized",
+    "purpose_of",
     "resembles",
     "source_of",
     "stating",
@@ -60,6 +62,19 @@ def normalized(name: str) -> str:
 _EVENTS = {normalized(name): withdrawal for name, withdrawal in EVENTS.items()}
 _TRAITS = {normalized(name): trait for name, trait in TRAITS.items()}
 _WORDS = {normalized(word): channel for word, channel in CHANNEL_WORDS.items()}
+_PURPOSEFUL = frozenset(
+    normalized(name)
+    for name in (
+        "Consent Withdrawn",
+        "Consent Revoked",
+        "Consent Denied",
+        "Consent Declined",
+        "Withdraw Consent",
+        "Consent Given",  # whose ``granted`` says no
+    )
+)
+"""Names of events that may withdraw consent to one purpose; all others withdraw it to all purposes."""
+_purpose_name = re.compile(PURPOSE_PATTERN).fullmatch
 _PLAIN = frozenset({normalized("Consent Withdrawn"), normalized("Unsubscribed")})
 _STEMS = ("unsubscri", "optout", "optedout", "optingout", "markedasspam")
 """Parts of normalized names from which :func:`resembles` recognises the name of a withdrawal."""
@@ -129,6 +144,27 @@ def channel_of(said: object, own: Channel | None = None) -> Channel | None:
         return own
     found = _WORDS.get(normalized(said)) if isinstance(said, str) and len(said) <= MAX_NAME else None
     return found if own is None or own == found else None
+
+
+def purpose_of(said: object, event_name: str | None = None) -> str | None:
+    """Read the purpose of a withdrawal; ``None`` means all purposes, also for a purpose that cannot be read.
+
+    Parameters
+    ----------
+    said
+        Value of the event's ``purpose``, as it was parsed.
+    event_name
+        Name of the event. If it states more than a withdrawal of consent, such as ``Unsubscribed``, it is about all
+        purposes.
+
+    Examples
+    --------
+    >>> purpose_of("news"), purpose_of("News!"), purpose_of("news", "Consent Withdrawn"), purpose_of("news", "SMS Stop")
+    ('news', None, 'news', None)
+    """
+    if not isinstance(said, str) or (event_name is not None and normalized(event_name) not in _PURPOSEFUL):
+        return None
+    return said if _purpose_name(said) is not None else None
 
 
 def is_no(value: object) -> bool:

@@ -219,7 +219,7 @@ def _agreed(said: dict[str, Any]) -> str:
 def _proof(channel: str, said: dict[str, Any]) -> str:
     """Return the statement that decides about a channel."""
     event, source = said["event"], f", from {said['source']}" if said["source"] else ""
-    confirmed = ", confirmed" if said["confirmed"] else ""
+    confirmed = (", confirmed" if said["confirmed"] else "") + (f", text {said['text']}" if said["text"] else "")
     if event is None:
         return f"{channel}: stated {short_time(said['at'])}{source}{confirmed}"
     return f"{channel}: {event['type']} {event['id']} of {short_time(event['at'])}{source}{confirmed}"

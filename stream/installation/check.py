@@ -12,6 +12,7 @@ from models.conditions.knowledge import Knowledge
 from models.configuration.compiled import Configuration, ConsentSettings
 from models.configuration.levels import require_expressible
 from models.errors import InvalidConfiguration, PerennialError
+from models.events import MARKETING
 from models.levels import NEWEST, UnknownLevel, require_known
 from models.wire import withdrawals
 from stream.cluster import topics
@@ -76,7 +77,8 @@ def _templates(settings: Settings, rules: Configuration) -> Finding:
 
 
 def _consent(settings: ConsentSettings) -> Iterator[Finding]:
-    """Yield the names that withdraw consent."""
+    """Yield the purposes of messages, and the names that withdraw consent."""
+    yield Finding("consent.purposes", "ok", f"users may consent to: {', '.join((MARKETING, *settings.purposes))}")
     own = [f"{name} ({channel or 'all'})" for name, channel in settings.events.items()]
     yield Finding("consent.events", "ok", f"withdraw consent: {', '.join([*own, *withdrawals.EVENTS])}")
     traits = {**settings.traits, **withdrawals.TRAITS}

@@ -14,7 +14,7 @@ from models.conditions.parsing import parse_condition
 from models.configuration.compiled import Configuration
 from models.configuration.marks import set_by
 from models.counting import counted
-from models.events import EventType
+from models.events import MARKETING, EventType
 from models.fold.rfm import SCORES
 from models.fold.user_values import churn_names
 from models.learning.population import MAX_SCORE
@@ -47,6 +47,7 @@ def known(configuration: Configuration) -> Knowledge:
         ranges={**dict.fromkeys(churn_names(configuration), (0, 1)), **dict.fromkeys(SCORES, (1, MAX_SCORE))},
         stages=stages,
         marks=set_by(configuration.journeys),
+        purposes=(MARKETING, *configuration.consent.purposes),
         read_as=_READ_AS,
     )
 

@@ -48,10 +48,10 @@ def test_every_trigger_is_explained_with_a_valid_example() -> None:
 
 
 def test_the_example_shows_every_field_of_a_rule_with_its_default() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    example = yaml.safe_load(block)
+    example, *others = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 
-    parse(example, {"win_back": Template("Hi", "text")})
+    for one in (example, *others):
+        parse(one, {rule["name"]: Template("Hi", "text") for rule in one.get("rules", [])})
 
     assert set(example["rules"][0]) == set(definition.RuleDefinition.__struct_fields__)
 

@@ -112,8 +112,8 @@ def _ada() -> Customer:
     facts.identified, facts.traits = True, {"firstName": "Ada", "timezone": "PST", "country": "ES", "seats": [1]}
     facts.known_orders = {"o1": KnownOrder(START, 40_000_000, "EUR", 60_000_000, WHOLE)}
     facts.cart = {"mug": CartLine(2, 5_000_000)}
-    granted = grant(None, START + 7, ConsentProof("box", "m7", "consent", confirmed=True))
-    facts.consent = {"email": granted, "sms": withdraw(grant(None, START + 9), START + 8)}
+    granted = grant(None, START + 7, ConsentProof("box", "m7", "consent", confirmed=True, text="checkout 3"))
+    facts.consent = {"email": granted, "sms": withdraw(grant(None, START + 9), START + 8), "news@email": granted}
     ledger.segment, ledger.segment_version, ledger.segment_since = "busy", 1, START
     ledger.memberships = Memberships({segment_key("viewers"): START})
     ledger.stage, ledger.rfm = Stage("activated", START), IssuedRfm(5, 1, 3, 1)

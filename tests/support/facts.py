@@ -10,6 +10,7 @@ import pytest
 
 from models.events import Event
 from models.log import Control, Tick, opening
+from models.profile import statements
 from models.profile.codec import unpack
 from models.profile.decay import shares
 from models.profile.numbers import (
@@ -38,10 +39,19 @@ def event(type: Any, at: int = START, **more: Any) -> Event:  # noqa: A002 - thi
     return Event(id=f"{type}{at}", user=more.pop("user", "u"), type=type, at=at, **more)
 
 
+def fold_consent(facts: Facts, one: Event) -> None:
+    """Fold the statements of an event about consent, without settings."""
+    if (statement := statements.statement_of(facts, one)) is not None:
+        statements.withdraw(facts, statement, one)
+    if one.type == "consent" and one.is_grant:
+        statements.grant(facts, one)
+
+
 def facts_of(*events: Event, zone: ZoneInfo | None = None, cutoffs: Cutoffs = NO_CUTOFFS) -> Facts:
     """Reduce events to facts, without the rest of the fold."""
     facts, numbers = Facts(), new_numbers()
     for one in events:
+        fold_consent(facts, one)
         reduce_facts(facts, numbers, one, zone, cutoffs)
     put_back(numbers, facts)
     assert numbers == numbers_of(facts)

@@ -13,7 +13,8 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.delivery.notices import Notice, decode_notice
 from models.events import Event
-from models.log import Control, Tick, Use, opening
+from models.levels import NEWEST
+from models.log import Clock, Control, Tick, Use
 from models.profile.codec import unpack
 from models.profile.state import Facts
 from models.rejected import Rejected, decode_rejected
@@ -48,7 +49,7 @@ def traits(at: int, **said: Any) -> Event:
 
 
 class StatementLog:
-    """A folded log of one user, with a marketing rule and a transactional rule."""
+    """A folded log of one user, with a marketing rule, a transactional rule, and a rule for each other purpose."""
 
     def __init__(
         self,
@@ -56,17 +57,22 @@ class StatementLog:
         consent: dict[str, Any] | None = None,
         start: int = START,
         clock: Literal["feeder", "wall"] = "feeder",
+        level: int = NEWEST,
+        segments: list[dict[str, Any]] | None = None,
     ) -> None:
-        rules = [
+        purposes: list[str] = (consent or {}).get("purposes", [])
+        rules: list[dict[str, Any]] = [
             {"name": "welcome", "when": {"event": "Trial Started"}},
             {"name": "receipt", "when": {"event": "purchase"}, "category": "transactional"},
         ]
+        rules += [{"name": one, "when": {"event": "Trial Started"}, "purpose": one} for one in purposes]
         made = {
-            name: Template("Subject", "Text.", fallback="Subject: Subject\nText.") for name in ("welcome", "receipt")
+            name: Template("Subject", "Text.", fallback="Subject: Subject\nText.")
+            for name in ("welcome", "receipt", *purposes)
         }
-        content = encode(parse({"rules": rules, "consent": consent or {}}, made))
+        content = encode(parse({"rules": rules, "consent": consent or {}, "segments": segments or []}, made))
         use = Use(name="configuration", version=1, content=msgspec.Raw(content))
-        whole: Iterable[Event | Control] = [opening(clock), Tick(at=start), use, *log]
+        whole: Iterable[Event | Control] = [Clock(clock, level), Tick(at=start), use, *log]
         self.state, self.outputs = fold_log(written(whole), repeat(3))
 
     @property
@@ -78,6 +84,12 @@ class StatementLog:
     def granted(self) -> dict[str, bool]:
         """Whether consent is granted, by channel."""
         return {channel: state.granted for channel, state in sorted(self.facts.consent.items())}
+
+    @property
+    def decisions(self) -> dict[str, tuple[str, str]]:
+        """Outcome or reason of the decision about each rule, and its detail."""
+        found = (msgspec.json.decode(value) for value in self.records("decisions"))
+        return {one["rule"]: (one.get("reason", one["outcome"]), one.get("detail", "")) for one in found}
 
     def records(self, topic: str) -> list[bytes]:
         """Return the values of the records for a topic."""

@@ -44,9 +44,20 @@ def _fill(user: Customer) -> None:
         acted=[11, 12],
     )
     facts.consent = {
-        channel: msgspec.structs.replace(state, event=b"m1", event_type="identify", event_at=START + 7, confirmed=True)
+        channel: msgspec.structs.replace(
+            state,
+            event=b"m1",
+            event_type="identify",
+            event_at=START + 7,
+            confirmed=True,
+            everything=START + 3,
+            text="footer 2",
+            basis="existing_customer",
+        )
         for channel, state in facts.consent.items()
+        if "@" not in channel
     }
+    facts.consent["news@email"] = facts.consent["email"]
     run = Run("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
     run = msgspec.structs.replace(run, depth=2)
     ledger.runs, ledger.marks = UserRuns((run,), {17: START}), {"onboarded": True}

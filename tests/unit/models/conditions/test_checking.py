@@ -42,6 +42,7 @@ SEEN = Sightings(
     ]
 )
 KNOWN = Knowledge(
+    purposes=("marketing", "news"),
     source="the newest 3 events",
     events=SEEN.events,
     traits=SEEN.traits,
@@ -184,7 +185,19 @@ def check(segments: tuple[SegmentRule, ...], knowledge: Knowledge) -> list[Condi
             {"consent": {"purpose": "marketing", "channel": "email"}, "is": "given"},
             "unknown_value",
             "",
-            "it is granted, withdrawn or missing",
+            "it is granted, withdrawn, existing_customer or missing",
+        ),
+        (
+            {"consent": {"purpose": "new", "channel": "email"}, "is": "granted"},
+            "unknown_value",
+            "",
+            "no purpose 'new' (did you mean news?); marketing, and those of `consent.purposes`: marketing, news",
+        ),
+        (
+            {"consent": {"purpose": "news", "channel": "mail"}, "is": "granted"},
+            "unknown_value",
+            "",
+            "there is no channel 'mail'; channels: email, sms",
         ),
         ({"segment": "stff"}, "unknown_segment", "", "there is no segment 'stff' (did you mean staff?)"),
         ({"segment": "dormnt", "for": "3d"}, "unknown_segment", "", "did you mean dormant?"),

@@ -304,3 +304,45 @@ def test_a_mistake_in_the_names_that_withdraw_consent_is_an_error_with_its_place
         parse({"consent": written}, {})
 
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("sections", "path", "says"),
+    [
+        (
+            {"rules": [{"name": "r", "when": {"first_purchase": True}, "purpose": "news"}]},
+            "rules[0].purpose",
+            "marketing",
+        ),
+        ({"consent": {"purposes": ["news", "news"]}}, "consent.purposes[1]", "each purpose once"),
+        ({"consent": {"purposes": ["marketing"]}}, "consent.purposes[0]", "each purpose once"),
+    ],
+)
+def test_a_purpose_that_is_not_listed_once_is_refused(sections: dict[str, Any], path: str, says: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse(sections, {"r": Template("Subject", "Text.")})
+
+    assert caught.value.path == path
+    assert says in caught.value.allowed
+
+
+def test_a_rule_and_a_journey_have_the_purpose_that_the_file_states() -> None:
+    sections = {
+        "consent": {"purposes": ["news"]},
+        "rules": [{"name": "r", "when": {"first_purchase": True}, "purpose": "news"}],
+        "journeys": [
+            {
+                "name": "j",
+                "purpose": "news",
+                "enter": {"on": {"event": "Signed Up"}},
+                "exit": [{"after": "30d", "as": "timed_out"}],
+                "steps": [{"id": "hello", "send": "r"}],
+            }
+        ],
+    }
+
+    found = parse(sections, {"r": Template("Subject", "Text.")})
+
+    assert {name: rule.purpose for name, rule in found.by_name.items()} == {"r": "news", "j/hello": "news"}
+    with pytest.raises(InvalidConfiguration, match=r"journeys\[0\]\.purpose: found 'news'.*one of marketing"):
+        parse({**sections, "consent": {}, "rules": []}, {"r": Template("Subject", "Text.")})

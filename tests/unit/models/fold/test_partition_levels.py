@@ -96,7 +96,9 @@ def test_the_level_changes_no_output_and_no_value_of_a_user(seed: int) -> None:
     for user in values[1].values():
         user.facts.known_since = 0  # which the first level does not store, as it does not store proofs of consent
         user.facts.consent = {
-            channel: msgspec.structs.replace(state, event=b"", event_type="", event_at=0, confirmed=False)
+            channel: msgspec.structs.replace(
+                state, event=b"", event_type="", event_at=0, confirmed=False, everything=-1
+            )
             for channel, state in user.facts.consent.items()
         }
         cancel(user, BUYER)

@@ -35,6 +35,7 @@ from tests.support.configured_versions import (
     settings_version,
 )
 from tests.support.event_logs import START, PartitionRecord, fold_log, shoppers, written
+from tests.support.facts import fold_consent
 
 Results = tuple[dict[bytes, bytes], bytes, list[tuple[str, bytes, bytes | None]]]
 
@@ -176,6 +177,7 @@ def test_no_event_changes_what_an_earlier_decision_sees(kind: EventType) -> None
     values = seen(before)
 
     event = Event(id="e", user="u", type=kind, at=START + DAY, **EVENTS.get(kind, {}))
+    fold_consent(facts, event)
     reduce_facts(facts, numbers, event)
 
     assert seen(before) == values

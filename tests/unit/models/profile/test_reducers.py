@@ -63,8 +63,8 @@ def test_an_older_grant_never_cancels_a_newer_withdrawal_and_a_withdrawal_withou
     taken = event("consent", START + DAY, granted=False, reason="unsubscribe link")
 
     proof: dict[str, Any] = {"event": given.id.encode(), "event_type": "consent"}
-    assert facts_of(given).consent == {"email": Consent(True, START, newest_grant=START, **proof)}
-    proof["event"] = taken.id.encode()
+    assert facts_of(given).consent == {"email": Consent(True, START, newest_grant=START, everything=0, **proof)}
+    proof |= {"event": taken.id.encode(), "everything": START + DAY}
     for order in ([given, taken], [taken, given]):
         consent = facts_of(*order).consent
         assert consent["email"] == Consent(False, START + DAY, "unsubscribe link", newest_grant=START, **proof)

@@ -168,7 +168,7 @@ def test_a_message_has_its_explanation_and_a_withheld_one_its_reason(shown: str)
     assert "2026-01-02 00:00  email  You left 1 item in your cart" in shown
     assert WHY in shown
     assert "2026-01-01 01:00  email  cool: no_consent" in shown
-    assert "no consent on record for the channel" in shown
+    assert "no consent on record for the purpose and the channel" in shown
     assert "Waiting: cool until 2026-01-05 00:00" in shown
 
 

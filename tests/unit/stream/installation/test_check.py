@@ -260,9 +260,11 @@ class TestStart:
 
 
 def test_the_names_that_withdraw_consent_are_printed(tmp_path: Path) -> None:
-    text = "consent: {withdrawal_events: {Bye: sms}, withdrawal_traits: {no_mail: true}, ignore_traits: [subscribed]}"
+    text = "consent: {withdrawal_events: {Bye: sms}, withdrawal_traits: {no_mail: true}, ignore_traits: [subscribed], "
+    text += "purposes: [news]}"
     found = {finding.name: finding.says for finding in checked(tmp_path, text)}
 
+    assert found["consent.purposes"] == "users may consent to: marketing, news"
     assert found["consent.events"].startswith("withdraw consent: Bye (sms), Unsubscribed, ")
     traits = found["consent.traits"].removeprefix("withdraw consent: ").split("; ignored: ")
     assert "no_mail: true" in traits[0].split(", ")
