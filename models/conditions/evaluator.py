@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from datetime import tzinfo
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
-from typing import Any
 
 from models.conditions.clauses import ValueClause
 from models.conditions.entries import Held
@@ -196,9 +195,7 @@ class Evaluator:
             numbers = program.numbers.get(name)
             if numbers is None:
                 continue
-            previous, present = change.previous, person.values.value(*name)
-            is_known = _is_number(previous) and _is_number(present)
-            for leaf in numbers.between(previous, present) if is_known else numbers.leaves:
+            for leaf in numbers.changing(change.previous, person.values.value(*name)):
                 self._revalue(user, leaf, now, person)
                 step.touch(program, leaf.key)
         return step or None
@@ -337,7 +334,3 @@ class Evaluator:
         if segment < 0:
             return person.values.learned_since(name)
         return user.memberships.since.get(self.program.segments[segment].key)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

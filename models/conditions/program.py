@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 from models.conditions.ages import AbsentEvaluator
@@ -18,11 +18,11 @@ from models.conditions.clauses import (
     SegmentRule,
     Subject,
     ValueClause,
-    ValueComparison,
 )
 from models.conditions.gaps import DEFAULT_SCALE, GapScale, resolved
 from models.conditions.leaf import LeafEvaluator, NoValues, Person, WindowEvaluator
 from models.conditions.leaves import evaluator_of
+from models.conditions.number_index import NumberIndex, bounds_of
 from models.conditions.ordering import in_order, references
 from models.conditions.periods import ALWAYS, NEVER, period
 from models.conditions.properties import CUSTOM, event_key
@@ -115,18 +115,6 @@ class Wait(NamedTuple):
     dependents: tuple[int, ...]
 
 
-class NumberIndex(NamedTuple):
-    """The clauses that compare one number, in the order of their bounds."""
-
-    bounds: list[float]
-    leaves: list[LeafEvaluator]
-
-    def between(self, one: float, other: float) -> Iterable[LeafEvaluator]:
-        """Return the clauses with a bound from the lesser to the greater number, both included."""
-        low, high = min(one, other), max(one, other)
-        return self.leaves[bisect_left(self.bounds, low) : bisect_right(self.bounds, high)]
-
-
 class ConditionProgram:
     """The compiled conditions.
 
@@ -186,6 +174,7 @@ class ConditionProgram:
         self._covered_from = covered_from or {}
         self._scale = scale
         self._index: dict[str, int] = {}
+        self._index_by_key: dict[int, int] = {}
         self.pending: frozenset[int] = frozenset()
         self._learned: dict[str, set[int]] = {}
         self._waits: dict[tuple[int, str, int], set[int]] = {}
@@ -225,6 +214,10 @@ class ConditionProgram:
     def index_of(self, segment: str) -> int:
         """Return the index of a segment by rule; -1 for another name."""
         return self._index.get(segment, -1)
+
+    def member_of(self, memberships: Iterable[int]) -> list[int]:
+        """Return the indexes of the segments with these numbers, ascending."""
+        return sorted(self._index_by_key[key] for key in memberships if key in self._index_by_key)
 
     def reading(self, event: Event) -> tuple[LeafEvaluator, ...] | None:
         """Return the clauses that read an event; ``None`` if there are none."""
@@ -273,7 +266,7 @@ class ConditionProgram:
         inner = tuple(sorted(self._index[name] for name in references(rule.when) & self._index.keys()))
         key, reads = segment_key(rule.name), frozenset(leaves)
         self.segments.append(SegmentProgram(index, key, rule.name, rule.when, test, reads, inner))
-        self._index[rule.name] = index
+        self._index[rule.name] = self._index_by_key[key] = index
 
     def _watch(self, index: int, condition: Condition) -> WatchedCondition:
         if references(condition):
@@ -323,20 +316,15 @@ class ConditionProgram:
 
     def _index_values(self) -> None:
         others: dict[ValueName, list[LeafEvaluator]] = {}
-        numbers: dict[ValueName, list[tuple[float, LeafEvaluator]]] = {}
+        numbers: dict[ValueName, list[LeafEvaluator]] = {}
         for leaf in self.leaves.values():
             clause = leaf.clause
             if not isinstance(clause, ValueClause):
                 continue
             name: ValueName = (clause.subject, clause.name)
-            bounds = _bounds_of(clause)
-            if not bounds:
-                others.setdefault(name, []).append(leaf)
-            numbers.setdefault(name, []).extend((bound, leaf) for bound in bounds)
+            (numbers if bounds_of(clause) else others).setdefault(name, []).append(leaf)
         self.by_value = {name: tuple(leaves) for name, leaves in others.items()}
-        for name, pairs in numbers.items():
-            pairs.sort(key=itemgetter(0))
-            self.numbers[name] = NumberIndex([bound for bound, _ in pairs], [leaf for _, leaf in pairs])
+        self.numbers = {name: NumberIndex(leaves) for name, leaves in numbers.items()}
 
 
 class _Unknown:
@@ -381,20 +369,3 @@ def _group(condition: AllOf | AnyOf | NoneOf, tests: list[Test]) -> Test:
     if isinstance(condition, AnyOf):
         return lambda view: any_of(test(view) for test in tests)
     return lambda view: negated(any_of(test(view) for test in tests))
-
-
-def _bounds_of(clause: ValueClause) -> list[float]:
-    """Return the numbers at which a comparison changes; none if it does not only compare a number."""
-    comparison = clause.comparison
-    if comparison is None:
-        return []
-    bounds = [comparison.at_least, comparison.more_than, comparison.at_most, comparison.less_than]
-    only = ValueComparison(
-        at_least=comparison.at_least,
-        more_than=comparison.more_than,
-        at_most=comparison.at_most,
-        less_than=comparison.less_than,
-    )
-    if comparison != only:
-        return []
-    return [float(bound) for bound in (*bounds, clause.until_below) if bound is not None]

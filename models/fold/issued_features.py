@@ -73,6 +73,6 @@ class IssuedFeatures:
 
     def _is_read_between(self, name: str, previous: float | None, value: float) -> bool:
         """Return whether a clause may have different truths for two values."""
-        if ("feature", name) in self._program.by_value or previous is None:
+        if ("feature", name) in self._program.by_value:
             return True
-        return any(self._program.numbers["feature", name].between(previous, value))
+        return any(self._program.numbers["feature", name].changing(previous, value))

@@ -13,7 +13,7 @@ from models.conditions.clauses import Condition, Scalar, SegmentClause
 from models.conditions.evaluator import Evaluator
 from models.conditions.leaf import Person
 from models.conditions.periods import ALWAYS
-from models.conditions.program import ConditionProgram, NumberIndex, segment_key
+from models.conditions.program import ConditionProgram, segment_key
 from models.conditions.recording import RecordedView, TruthRecord
 from models.conditions.steps import ClauseStep, Move, ValueChange
 from models.conditions.truth import Truth
@@ -23,13 +23,14 @@ from models.fold.clause_steps import ADOPT, CLAUSES, instant_of
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.decision_timers import DecisionTimers
 from models.fold.issued_features import IssuedFeatures
+from models.fold.issued_risks import IssuedRisks
 from models.fold.live_user import WAITS, LiveUser
 from models.fold.members import SegmentMove, StayingMember
 from models.fold.piece import Piece, Step
 from models.fold.rfm import changed_scores
 from models.fold.scores import PieceScores
 from models.fold.stage_decisions import StageDecisions
-from models.fold.user_values import DecisionValues, churn_names, time_zone
+from models.fold.user_values import DecisionValues, time_zone
 from models.profile.ledger import NEVER
 from models.profile.signals import Signal
 
@@ -77,12 +78,7 @@ class SegmentDecisions:
         self._with_room = set[str]() if piece.members is None else set(piece.members.with_room)
         self._looked_at = 0
         self._stages = None if conditions.machine is None else StageDecisions(piece, conditions)
-        self._risks: list[NumberIndex] = []
-        configuration = piece.versions.configuration
-        for name in churn_names(configuration):
-            if (index := self._program.numbers.get(("score", name))) is not None:
-                self._risks.append(index)
-        self._others = any(("score", name) in self._program.by_value for name in churn_names(configuration))
+        self._risks = IssuedRisks(self._program, scores, piece.versions.configuration)
 
     def __repr__(self) -> str:
         """Show the conditions."""
@@ -97,12 +93,7 @@ class SegmentDecisions:
             if known != self._names[scores.segments[step.row]]:
                 self._left[step.number] = known
                 has_moved = True
-        if has_moved or scores.risks is None or not user.facts.identified or not (self._risks or self._others):
-            return has_moved
-        known_risk, risk = user.ledger.risk if before < 0 else scores.risks[before], scores.risks[step.row]
-        if known_risk is None or self._others:
-            return True
-        return any(index.between(known_risk, risk) for index in self._risks)
+        return self._risks.may_change(step) or has_moved
 
     # --- decisions -------------------------------------------------------------------------------------------------
 
@@ -139,7 +130,8 @@ class SegmentDecisions:
         if step.has_crossed:
             self._follow_scores(step, found, person)
         if step.rfm is not None:
-            self._revalue(step, found, changed_scores(step.rfm.before, step.rfm.after), person)
+            names = changed_scores(step.rfm.before, step.rfm.after)
+            self._revalue(step, found, [ValueChange("score", name) for name in names], person)
         if step.timer is not None:  # a membership may have lasted for a duration at the same time
             self._add_waits(user, found, at, person)
         view = self._view(step, at, step.number, person)
@@ -204,24 +196,19 @@ class SegmentDecisions:
 
     def _follow_scores(self, step: Step, found: ClauseStep, person: Person) -> None:
         """Add the segments that read features, scores or learned segments to those that are decided."""
-        user, features = step.user, self.features
-        if features is not None and (changes := features.changes(step)):
-            other = self._evaluator.revalue(user.open_conditions(), changes, step.now, person)
-            if other is not None:
-                found.merge(other)
+        user = step.user
+        changes = [] if self.features is None else self.features.changes(step)
+        self._revalue(step, found, [*changes, *self._risks.changes(step)], person)
         if step.number in self._left:
             user.ledger.segment_since = step.now
             for name in (self._left[step.number], user.ledger.segment):
                 found.dirty.update(self._program.by_learned.get(name or "", ()))
-        self._revalue(step, found, churn_names(self._piece.versions.configuration), person)
 
-    def _revalue(self, step: Step, found: ClauseStep, names: Iterable[str], person: Person) -> None:
-        """Add the segments that read the scores of these names, because the scores have changed."""
-        changes = [ValueChange("score", name) for name in names if ("score", name) in self._conditions.decided_names]
-        if changes:
-            other = self._evaluator.revalue(step.user.open_conditions(), changes, step.now, person)
-            if other is not None:
-                found.merge(other)
+    def _revalue(self, step: Step, found: ClauseStep, changes: Iterable[ValueChange], person: Person) -> None:
+        """Add the segments that read values that have changed."""
+        other = self._evaluator.revalue(step.user.open_conditions(), changes, step.now, person)
+        if other is not None:
+            found.merge(other)
 
     def _view(self, step: Step, at: int, number: int, person: Person) -> RecordedView:
         """Return the truths after the step of a number, at a time."""
@@ -266,10 +253,10 @@ class SegmentDecisions:
             self._with_room.update(one.segment for one in left)
             self._looked_at = len(counted)
         if self._with_room:
-            since = user.open_conditions().memberships.since
-            for segment in self._program.segments:
-                if segment.name in self._with_room and (at := since.get(segment.key)) is not None:
-                    counted.append(StayingMember(segment.name, user.name, at))
+            since, segments = user.open_conditions().memberships.since, self._program.segments
+            for index in self._program.member_of(since):
+                if (name := segments[index].name) in self._with_room:
+                    counted.append(StayingMember(name, user.name, since[segments[index].key]))
 
     def _signal_of(self, step: Step, move: Move) -> Signal:
         return self._signal(step.user.name, move, move.at if step.timer is not None else step.at, step.cause)

@@ -169,7 +169,7 @@ def restart(
 
 @app.command()
 def scaling(
-    curves: Annotated[str, typer.Option(help="Curves, separated by commas.")] = ",".join(scaling_job.CURVES),
+    curves: Annotated[str, typer.Option(help="Curves, separated by commas.")] = ",".join(scaling_job.NAMES),
     events: Annotated[int, typer.Option(min=50_000, help="Number of events folded at each point.")] = 150_000,
     runs: Runs = 3,
     broker: Broker = On.KAFKA,
@@ -177,7 +177,12 @@ def scaling(
     seed: Seed = 1,
     output: Output = None,
 ) -> None:
-    """Measure the cost of an event with more workers, and with ten times the users, items, partitions and rules."""
+    """Measure the cost of an event with more workers, and with ten times the users, items, partitions, rules, segments.
+
+    The curve `segments` is measured in the fold alone, without a broker. The command fails if an event with 500
+    segments costs over 1.15 x what it costs with 5, while it touches the same five. It also fails if a segment of five
+    clauses adds over 40 bytes to a user who does nothing that it asks for.
+    """
     scaling_job.measure(broker.value, ScalingPlan(curves.split(","), events, runs, seed, load), output)
 
 

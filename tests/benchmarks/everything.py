@@ -17,6 +17,7 @@ from tests.benchmarks import guard, table
 from tests.benchmarks.broker import Kind
 from tests.benchmarks.load_choice import Workload
 from tests.benchmarks.report import RESULTS, busy
+from tests.benchmarks.scaling import CURVES
 from tests.support.paths import ROOT
 
 
@@ -48,16 +49,19 @@ class BenchStep(NamedTuple):
     Attributes
     ----------
     name
-        Name of its command.
+        Name of its file.
     minutes
         Approximate duration on two idle cores, minutes.
     words
         Options; ``{kind}`` is replaced by the broker, and ``{load}`` by the load.
+    command
+        Name of its command; the same as ``name`` if empty.
     """
 
     name: str
     minutes: float
     words: str
+    command: str = ""
 
 
 STEPS = (
@@ -66,7 +70,8 @@ STEPS = (
     BenchStep("latency", 8.5, "--broker {kind} --load {load} --seconds 10 --runs 3"),
     BenchStep("memory", 1.5, "--broker {kind} --users 100000,1000000"),
     BenchStep("restart", 3.0, "--broker {kind} --users 100000,1000000 --runs 3"),
-    BenchStep("scaling", 3.9, "--broker {kind} --load {load} --events 60000 --runs 2"),
+    BenchStep("scaling", 3.2, "--broker {kind} --load {load} --events 60000 --runs 2 --curves " + ",".join(CURVES)),
+    BenchStep("segments", 0.7, "--load {load} --events 50000 --runs 3 --curves segments", "scaling"),
     BenchStep("profile", 0.9, "--load {load}"),
     BenchStep("idle", 1.9, "--broker embedded --seconds 15 --runs 3"),
 )
@@ -117,7 +122,7 @@ def measure(chosen: Choice, *, folder: Path | None, commit: bool) -> None:
         ahead -= step.minutes
         place = RESULTS if step.name == "guard" else folder  # the guard writes its committed ratio itself
         output = ("--output", str(place / f"{step.name}.json"))
-        if _run(step.name, *shlex.split(step.words.format(kind=kind, load=load)), *output):
+        if _run(step.command or step.name, *shlex.split(step.words.format(kind=kind, load=load)), *output):
             failed.append(step.name)
     console.print(f"{(time.monotonic() - began) / 60:.1f} min; the JSON is in {folder}")
     print(table.summary(table.read(folder)))  # on standard output, for pipes

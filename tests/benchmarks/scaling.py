@@ -1,4 +1,6 @@
-"""Cost of an event with more workers, and with ten times the users, items, partitions, rules and segments.
+"""Cost of an event with more workers, and with ten times the users, items, partitions and rules.
+
+The curve of segments is measured by :mod:`tests.benchmarks.segment_costs`, without a broker.
 
 ``docs/benchmarks.md`` explains each curve that is not flat.
 """
@@ -12,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.errors import InvalidConfiguration
 from stream.cluster.topics import create
-from tests.benchmarks import worker
+from tests.benchmarks import segment_costs, worker
 from tests.benchmarks.broker import Broker, Kind, a_broker
 from tests.benchmarks.feeding import feed
 from tests.benchmarks.load_choice import Workload, load_of, title_of
 from tests.benchmarks.log import log_of
 from tests.benchmarks.report import BenchReport, Grid, Spread
-from tests.benchmarks.segment_mix import as_settings, bytes_of_idle_user, mixed_segments
 from tests.benchmarks.worker import FoldCost
 
 PATIENCE_S = 900.0
@@ -35,8 +37,6 @@ class ScalingPoint:
         Number of each.
     rules
         Number of rules in addition to the shop's preset; each waits for an event that never comes.
-    segments
-        Number of segments by rule. The load's events touch five of them, if there are any.
     """
 
     workers: int = 1
@@ -44,7 +44,6 @@ class ScalingPoint:
     items: int = 20_000
     partitions: int = 8
     rules: int = 0
-    segments: int = 0
 
     @property
     def more_rules(self) -> str:
@@ -61,8 +60,11 @@ CURVES: dict[str, Sequence[ScalingPoint]] = {
     "items": [ScalingPoint(items=count) for count in (2_000, 20_000, 200_000)],
     "partitions": [ScalingPoint(partitions=count) for count in (4, 40)],
     "rules": [ScalingPoint(rules=count) for count in (5, 50, 500)],
-    "segments": [ScalingPoint(segments=count) for count in (5, 50, 500)],
 }
+SEGMENTS = "segments"
+"""Name of the curve that needs no broker."""
+NAMES = (*CURVES, SEGMENTS)
+"""Names of all curves."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,38 @@ class ScalingPlan:
 
 
 def measure(kind: Kind, plan: ScalingPlan, output: Path | None) -> None:
-    """Fold the same number of events at each point of the curves, and report.
+    """Measure the curves, and report.
+
+    Raises
+    ------
+    InvalidConfiguration
+        There is no curve of one of the names.
+    AboveLimit
+        Segments cost more than is promised. The report was written.
+    """
+    if unknown := set(plan.curves) - set(NAMES):
+        raise InvalidConfiguration("--curves", ", ".join(sorted(unknown)), f"one or more of {', '.join(NAMES)}")
+    report = BenchReport("scaling", output, load=plan.load, events=plan.events, seed=plan.seed)
+    if curves := [curve for curve in plan.curves if curve != SEGMENTS]:
+        _measure_curves(report, kind, plan, curves)
+    else:
+        report.put(broker="no broker", curves={})
+    if SEGMENTS in plan.curves:
+        found = segment_costs.measure(plan.load, events=plan.events, runs=plan.runs, seed=plan.seed)
+        report.put(segments=found)
+    report.show(tables(report.content))
+    report.write()
+    if SEGMENTS in plan.curves:
+        segment_costs.check(report.content["segments"])
+
+
+def _measure_curves(report: BenchReport, kind: Kind, plan: ScalingPlan, curves: Sequence[str]) -> None:
+    """Fold the same number of events at each point of the curves.
 
     A point that belongs to several curves is measured once. Every run measures all points, so that temporary load on
     the machine does not affect only one of them.
     """
-    report = BenchReport("scaling", output, load=plan.load, events=plan.events, seed=plan.seed)
-    curves, runs = plan.curves, plan.runs
+    runs = plan.runs
     cases = list(dict.fromkeys(case for curve in curves for case in CURVES[curve]))
     taken: dict[ScalingPoint, list[FoldCost]] = {case: [] for case in cases}
     with a_broker(kind) as broker:
@@ -122,9 +149,7 @@ def measure(kind: Kind, plan: ScalingPlan, output: Path | None) -> None:
         ]
         for curve in curves
     }
-    report.put(broker=broker.name, curves=found, idle_bytes=round(bytes_of_idle_user(), 1))
-    report.show(tables(report.content))
-    report.write()
+    report.put(broker=broker.name, curves=found)
 
 
 def tables(content: Mapping[str, Any]) -> list[Grid]:
@@ -150,10 +175,9 @@ def tables(content: Mapping[str, Any]) -> list[Grid]:
         "CPU of the broker, us",
     )
     title = f"CPU time per event as the load grows; {title_of(content)}; {content['broker']}"
-    grids = [Grid(title, headings, rows)]
-    if "idle_bytes" in content:
-        about = "a segment of five clauses, for a user who does nothing that it asks for"
-        grids.append(Grid("Bytes of a segment", ("", "bytes per user"), [(about, f"{content['idle_bytes']}")]))
+    grids = [Grid(title, headings, rows)] if rows else []
+    if "segments" in content:
+        grids += segment_costs.tables(content["segments"], title_of(content))
     return grids
 
 
@@ -161,8 +185,7 @@ def _fold(broker: Broker, case: ScalingPoint, plan: ScalingPlan) -> FoldCost:
     connection = broker.connection()
     create(connection, case.partitions)
     load = load_of(plan.load, plan.events, case.users, items=case.items, seed=plan.seed)
-    more = as_settings(mixed_segments(case.segments) if case.segments else [])
-    log = log_of(load, more_rules=case.more_rules, more=more)
+    log = log_of(load, more_rules=case.more_rules)
     asyncio.run(feed(connection, connection.topic("events"), case.partitions, log))
     with (
         tempfile.TemporaryDirectory(prefix="bench-scaling-") as name,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.errors import PerennialError
-from tests.benchmarks import capacity, engine, idle, latency, pipeline, profiling, scaling
+from tests.benchmarks import capacity, engine, idle, latency, pipeline, profiling, scaling, segment_costs
 from tests.benchmarks.load_choice import Workload, title_of
 from tests.benchmarks.report import Grid, Spread
 from tests.support.paths import ROOT
@@ -64,7 +64,12 @@ def summary(found: Mapping[str, Content]) -> str:
         "",
         ("what", "measured", "aimed at", "by"),
         [
-            (row.what, row.measured, row.aim, f"[`bench {row.name}`](tests/benchmarks/figures/{row.name}.json)")
+            (
+                row.what,
+                row.measured,
+                row.aim,
+                f"[`bench {_COMMANDS.get(row.name, row.name)}`](tests/benchmarks/figures/{row.name}.json)",
+            )
             for row in rows
         ],
     )
@@ -215,6 +220,17 @@ def _scaling(content: Content) -> Iterator[SummaryRow]:
         yield SummaryRow(f"CPU time per event with {counts} {curve}", costs, "flat", "scaling")
 
 
+def _segments(content: Content) -> Iterator[SummaryRow]:
+    first, *_, most = content["segments"]["points"]
+    what = f"CPU time of an event that touches the same five of {most['count']} segments, relative to {first['count']}"
+    aim = f"{segment_costs.MAX_RATIO} x"
+    yield SummaryRow(what, Spread.read(most["relative"]).show(".2f", " x"), aim, "segments")
+    what = "bytes that a segment of five clauses adds to a user who does nothing that it asks for"
+    yield SummaryRow(what, f"{content['segments']['idle_bytes']}", f"{segment_costs.MAX_IDLE_BYTES}", "segments")
+
+
+_COMMANDS = {"segments": "scaling --curves segments"}
+"""Commands of the benchmarks that are named differently."""
 _WITHOUT_LOAD = ("memory", "restart")
 """Benchmarks that measure profiles after a simulated month, and no load."""
 
@@ -225,6 +241,7 @@ ROWS: dict[str, Callable[[Content], Iterator[SummaryRow]]] = {
     "memory": _memory,
     "restart": _restart,
     "scaling": _scaling,
+    "segments": _segments,
     "idle": _idle,
 }
 NAMES = {
@@ -239,6 +256,7 @@ _GRIDS: dict[str, Callable[[Content], list[Grid]]] = {
     "pipeline": pipeline.tables,
     "latency": latency.tables,
     "scaling": scaling.tables,
+    "segments": scaling.tables,
     "profile": profiling.tables,
     "idle": idle.tables,
 }
