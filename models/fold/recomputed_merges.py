@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,9 @@ IsFolded = Callable[[str, int], bool]
 """Function that returns whether the first pass has folded the notice to a visitor at an offset."""
 
 _MERGE_KEY = b"\x00merge:"
+_COMPUTED = ("merged", "empty")
+KEEP = "`perennial rebuild --keep-differing` keeps such links as the log has them, and says which ones"
+"""The way out if this code makes a link in another way than the log says."""
 
 
 class MissingPayload(PerennialError):
@@ -30,17 +34,43 @@ class TakenMerge(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     Attributes
     ----------
-    visitor
-        Key of the anonymous profile.
+    visitor, user
+        Keys of the anonymous profile and of the known user.
     notice
         Offset of the notice that the record answers, in the partition of the anonymous id.
+    offset
+        Offset of the record, in the partition of the known user; -1 for an answer that is not in the log.
     digest
         Digest of the visitor's facts; empty if the record has none.
     """
 
     visitor: str
+    user: str
     notice: int
+    offset: int = -1
     digest: bytes = b""
+
+
+class KeptLink(NamedTuple):
+    """A link that stays as the log has it, because this code would make it in another way.
+
+    Attributes
+    ----------
+    visitor
+        Key of the anonymous profile. Its facts in use stay, and so does what it has handed over by the log.
+    user
+        The known user who has got the profile by the log; empty for none.
+    other
+        The known user who would get it by this code; empty for none.
+    partition, offset
+        Place of the merge record in ``events``; -1 if the log has none.
+    """
+
+    visitor: str
+    user: str
+    other: str = ""
+    partition: int = -1
+    offset: int = -1
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -58,11 +88,18 @@ def taken_merges(records: Sequence[Record], stored: Container[bytes] = ()) -> di
         Keys of what is stored already. Of two records with the same id, the profile takes the first one.
     """
     found: dict[bytes, bytes] = {}
-    for _, merge in merges_in(records):
+    for record, merge in merges_in(records):
         key = key_of(merge)
         if key not in stored and key not in found:
-            found[key] = _encode(_taken(merge))
+            found[key] = _encode(_taken(merge, record.offset))
     return found
+
+
+def merges_taken(stored: Mapping[bytes, bytes]) -> Iterator[tuple[str, TakenMerge]]:
+    """Yield the merge records that a fold has stored (:func:`taken_merges`), with their ids."""
+    for key, packed in stored.items():
+        if key.startswith(_MERGE_KEY):
+            yield key.removeprefix(_MERGE_KEY).decode(), _decode(packed)
 
 
 def key_of(merge: Event) -> bytes:
@@ -70,10 +107,10 @@ def key_of(merge: Event) -> bytes:
     return _MERGE_KEY + merge.id.encode()
 
 
-def _taken(merge: Event) -> TakenMerge:
+def _taken(merge: Event, offset: int = -1) -> TakenMerge:
     said = merge.identity
     assert isinstance(said, MergeRecord), "a merge record"
-    return TakenMerge(merge.anonymous or "", said.notice, _digest(said.payload))
+    return TakenMerge(merge.anonymous or "", merge.user, said.notice, offset, _digest(said.payload))
 
 
 def _digest(payload: bytes) -> bytes:
@@ -91,11 +128,14 @@ class RecomputedMerges:
         The merge records that the first pass has given for users of the partition, by id.
     is_folded
         See :data:`IsFolded`. A later notice was answered by a profile whose facts are those of this code already.
+    kept
+        Keys of the visitors whose links stay as the log has them. What they have handed over by the log is taken.
     """
 
-    def __init__(self, answers: Mapping[str, Event], is_folded: IsFolded) -> None:
-        self._answers = answers
+    def __init__(self, answers: Mapping[str, Event], is_folded: IsFolded, kept: Container[str] = ()) -> None:
+        self._answers = {name: one for name, one in answers.items() if one.anonymous not in kept}
         self._is_folded = is_folded
+        self._kept = kept
 
     def __repr__(self) -> str:
         """Show the number of answers."""
@@ -112,7 +152,7 @@ class RecomputedMerges:
         taken: dict[int, Record] = {}
         for record, merge in merges_in(records):
             answer = self._answers.get(merge.id)
-            if is_missing(merge, answer) and self._is_needed(merge):
+            if is_missing(merge, answer) and self._is_needed(merge) and merge.anonymous not in self._kept:
                 raise MissingPayload(_said(partition, record, merge, answer))
             if answer is not None:
                 taken[record.offset] = replaced(record, recomputed(merge, answer))
@@ -126,21 +166,30 @@ class RecomputedMerges:
         stored
             The state of the fold: what :func:`taken_merges` returned, and anything else.
         """
-        expected = {key_of(answer): _taken(answer) for answer in self._answers.values()}
-        for key, packed in stored.items():
-            if not key.startswith(_MERGE_KEY):
-                continue
-            taken, answer = _decode(packed), expected.get(key)
-            if answer is None and taken.digest and self._is_folded(taken.visitor, taken.notice):
+        expected = {name: _taken(answer) for name, answer in self._answers.items()}
+        for name, taken in merges_taken(stored):
+            answer = expected.get(name)
+            if self._is_missing(name, taken):
                 return False  # the second pass stops at this record, and says which one it is
             if answer is not None and answer.digest != taken.digest:
                 return False
         return True
 
+    def missing(self, stored: Mapping[bytes, bytes]) -> list[TakenMerge]:
+        """Return the merge records with facts that this code does not compute again, of those that a fold has read."""
+        return [taken for name, taken in merges_taken(stored) if self._is_missing(name, taken)]
+
     def awaited(self, stored: Container[bytes]) -> list[Event]:
         """Return the answers with facts whose merge record the second pass has not read yet."""
         found = (one for one in self._answers.values() if key_of(one) not in stored)
         return [one for one in found if isinstance(one.identity, MergeRecord) and one.identity.payload]
+
+    def _is_missing(self, name: str, taken: TakenMerge) -> bool:
+        answer = self._answers.get(name)
+        said = None if answer is None else answer.identity
+        is_computed = isinstance(said, MergeRecord) and said.outcome in _COMPUTED
+        is_wanted = taken.visitor not in self._kept and self._is_folded(taken.visitor, taken.notice)
+        return bool(taken.digest) and not is_computed and is_wanted
 
     def _is_needed(self, merge: Event) -> bool:
         said = merge.identity
@@ -152,7 +201,7 @@ def is_missing(merge: Event, answer: Event | None) -> bool:
     logged, given = merge.identity, None if answer is None else answer.identity
     if not isinstance(logged, MergeRecord) or not logged.payload:
         return False
-    return not isinstance(given, MergeRecord) or given.outcome not in ("merged", "empty")
+    return not isinstance(given, MergeRecord) or given.outcome not in _COMPUTED
 
 
 def _said(partition: int, record: Record, merge: Event, answer: Event | None) -> str:
@@ -162,5 +211,5 @@ def _said(partition: int, record: Record, merge: Event, answer: Event | None) ->
         f"partition {partition} of events has at offset {record.offset} what {merge.anonymous} has handed over to "
         f"{merge.user} (merge {merge.id}), and this code cannot compute it again: {why}; run `perennial rebuild "
         f"--anew`. If it stops at the same record, this code links the two ids in another way than the code that wrote "
-        f"the log: use the earlier code. Users of the partitions that are not switched over keep their facts"
+        f"the log: {KEEP}. Users of the partitions that are not switched over keep their facts"
     )

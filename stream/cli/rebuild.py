@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from models.counting import counted
+from models.fold.recomputed_merges import KeptLink
 from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, print_line, print_table
 from stream.cli.progress import ShowProgress, progress_bar
@@ -46,6 +48,14 @@ def rebuild(
     anew: Annotated[
         bool, typer.Option("--anew", help="Discard the work of an interrupted rebuild, and begin again.")
     ] = False,
+    keep_differing: Annotated[
+        bool,
+        typer.Option(
+            "--keep-differing",
+            help="Keep links between visitors and users as the log has them where this version would make them in "
+            "another way, and list them. Without it, the command stops at the first one.",
+        ),
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -69,11 +79,11 @@ def rebuild(
         require_topics(connection, settings.partitions)
         run(work.require_beginning())
         shadow_topic.make(connection, settings.partitions, settings.replication_factor)
-        done = run(work.run(anew=anew, compare_only=compare))
+        done = run(work.run(anew=anew, compare_only=compare, keep_differing=keep_differing))
     if not compare:
         shadow_topic.delete(connection)
     if json:
-        print_json([one._asdict() for one in done])
+        print_json([{**one._asdict(), "kept": [link._asdict() for link in work.kept_in(one)]} for one in done])
         return
     rows = [
         (f"{one.partition}", f"{one.position:,}", f"{one.users:,}", f"{one.changed:,}", one.outcome) for one in done
@@ -82,3 +92,13 @@ def rebuild(
     users, changed = sum(one.users for one in done), sum(one.changed for one in done)
     would_be = "would be" if compare else "are"
     print_line(f"{users:,} users; the facts of {changed:,} {would_be} different")
+    if work.kept:
+        print_line(
+            f"{counted(len(work.kept), 'visitor')} with links as in the log, because this version links otherwise:"
+        )
+        kept = [(one.visitor, one.user or "-", one.other or "-", _place(one)) for one in work.kept]
+        print_table(("visitor", "user in the log", "user by this version", "place in events"), kept)
+
+
+def _place(link: KeptLink) -> str:
+    return "-" if link.offset < 0 else f"partition {link.partition} at {link.offset:,}"

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from models.batch import Restored
 from models.errors import PerennialError
-from models.fold.recomputed_merges import RecomputedMerges
+from models.fold.recomputed_merges import KeptLink, RecomputedMerges, merges_taken
 from models.log import Tick, encode_control
 from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable, map_kafka_errors
@@ -110,8 +110,10 @@ class Rebuild:
         self._code = code
         self._listener = listener
         self._fold = connection.group(fold)
+        self._keeps = False
         self._places: dict[int, int] = {}
         self._visitors: dict[int, int] = {}
+        self._kept: dict[str, KeptLink] = {}
 
     def __repr__(self) -> str:
         return f"Rebuild({self._connection.prefix!r}, {self._partitions} partitions)"
@@ -131,7 +133,18 @@ class Rebuild:
         except BrokerUnavailable as error:
             raise BrokerFailed(f"Kafka failed ({error!r}); nothing was begun") from error
 
-    async def run(self, *, anew: bool = False, compare_only: bool = False) -> list[Rebuilt]:
+    @property
+    def kept(self) -> list[KeptLink]:
+        """The links that have stayed as the log has them, by visitor."""
+        return [one for _, one in sorted(self._kept.items())]
+
+    def kept_in(self, done: Rebuilt) -> list[KeptLink]:
+        """Return the links of the visitors in a partition that have stayed as the log has them."""
+        return [one for one in self.kept if partition_of(one.visitor.encode(), self._partitions) == done.partition]
+
+    async def run(
+        self, *, anew: bool = False, compare_only: bool = False, keep_differing: bool = False
+    ) -> list[Rebuilt]:
         """Rebuild every partition, or continue an earlier rebuild that was killed.
 
         Parameters
@@ -140,6 +153,8 @@ class Rebuild:
             Discard the work of an earlier rebuild.
         compare_only
             Change nothing that is in use: only count the users whose facts would be different.
+        keep_differing
+            Leave links that this code makes in another way as the log has them (:attr:`kept`), instead of stopping.
 
         Raises
         ------
@@ -155,11 +170,15 @@ class Rebuild:
             Kafka failed.
         """
         await self.require_beginning()
+        self._keeps = keep_differing
         try:
             with map_kafka_errors("a rebuild was interrupted"):
                 await self._fold_all(anew=anew)
                 for partition in range(self._partitions):
                     await self._visit(partition, compare_only)
+                if self._keeps:
+                    for partition in range(self._partitions):
+                        await self._note_missing(partition)
                 return [await self._finish(partition, compare_only) for partition in range(self._partitions)]
         except BrokerUnavailable as error:
             raise BrokerFailed(f"Kafka failed ({error!r}); the same command continues where this one was") from error
@@ -181,18 +200,39 @@ class Rebuild:
                 self._visitors[partition] = await self._put_visitors(shadow)
             elif not shadow.switched and not compare_only:
                 await self._wake(partition)  # the earlier run may have ended before it wrote this tick
+            elif shadow.visitors_at < 0 and self._keeps:
+                await self._differing(shadow)
+            self._kept.update(shadow.kept)
             self._places[partition] = shadow.position if shadow.visitors_at < 0 else shadow.visitors_at
 
     async def _put_visitors(self, shadow: Shadow) -> int:
         """Put the facts of visitors into use, and return how many have changed."""
-        merger, changed = FactMerger(visitors=True), 0
-        current = await catch_up(shadow, self._connection)
-        if shadow.links_profiles and merger.merge(shadow.comparable(current), current):
-            changed = await switch(shadow, merger, self._connection, self._fold)
-            await self._wake(shadow.partition)
-        else:
+        merger, has_changes = await self._differing(shadow)
+        if not has_changes:
             await shadow.note_visitors()
+            return 0
+        changed = await switch(shadow, merger, self._connection, self._fold)
+        await self._wake(shadow.partition)
         return changed
+
+    async def _differing(self, shadow: Shadow) -> tuple[FactMerger, bool]:
+        """Compare the visitors, note those whose links differ, and return whether facts of others have changed."""
+        merger = FactMerger(visitors=True, keeps=self._keeps)
+        current = await catch_up(shadow, self._connection)
+        has_changes = shadow.links_profiles and bool(merger.merge(shadow.comparable(current), current))
+        shadow.kept.update(merger.differing)
+        return merger, has_changes
+
+    async def _note_missing(self, partition: int) -> None:
+        """Keep the links of visitors who have handed over by the log what this code does not compute again."""
+        async with self._shadow(partition) as shadow:
+            answers = await read_answers(self._connection, partition, self._code)
+            for taken in RecomputedMerges(answers, self._is_folded, self._kept).missing(shadow.records):
+                self._kept[taken.visitor] = KeptLink(taken.visitor, taken.user, "", partition, taken.offset)
+            for _, taken in merges_taken(shadow.records):
+                link = self._kept.get(taken.visitor)
+                if link is not None and link.user == taken.user and taken.digest:
+                    self._kept[taken.visitor] = link._replace(partition=partition, offset=taken.offset)
 
     # --- second pass: known users ----------------------------------------------------------------------------------
 
@@ -204,7 +244,8 @@ class Rebuild:
             else:
                 end = shadow.position
                 answers = await read_answers(self._connection, partition, self._code)
-                if await shadow.take_merges(RecomputedMerges(answers, self._is_folded), keep=not compare_only):
+                merges = RecomputedMerges(answers, self._is_folded, self._kept)
+                if await shadow.take_merges(merges, keep=not compare_only):
                     self._listener.planned(end)
                 done = await self._compare(shadow, compare_only)
         self._listener.switched(done)
@@ -215,7 +256,7 @@ class Rebuild:
         return notice < self._places[partition_of(visitor.encode(), self._partitions)]
 
     async def _compare(self, shadow: Shadow, compare_only: bool) -> Rebuilt:
-        merger = FactMerger()
+        merger = FactMerger(kept=self._kept)
         current = await catch_up(shadow, self._connection)
         if not compare_only:
             current = await self._await_merges(shadow, current)

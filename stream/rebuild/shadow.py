@@ -19,7 +19,7 @@ from models.fold import identity_fold
 from models.fold.handovers import answers_of
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
-from models.fold.recomputed_merges import RecomputedMerges, taken_merges
+from models.fold.recomputed_merges import KeptLink, RecomputedMerges, taken_merges
 from models.fold.splits_again import SplitAgain, as_stored, has_logged_ones, is_current, key_of, parts_of, split_in
 from models.identity.linking import is_nameless
 from models.log import EVENTS, Tick, encode_control
@@ -70,6 +70,8 @@ class ShadowMemo(msgspec.Struct, array_like=True, frozen=True):
         Offset from which on the facts of visitors in use are those of this code; -1 before that.
     is_second
         Whether the shadow takes what visitors have handed over as the first pass has computed it.
+    kept
+        The visitors of the partition whose links stay as the log has them.
     """
 
     code: str
@@ -77,6 +79,7 @@ class ShadowMemo(msgspec.Struct, array_like=True, frozen=True):
     switched: bool = False
     visitors_at: int = -1
     is_second: bool = False
+    kept: dict[str, KeptLink] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -114,7 +117,7 @@ class Shadow:
         See the parameter.
     switched
         Whether its facts are in use.
-    visitors_at, is_second
+    visitors_at, is_second, kept
         See :class:`ShadowMemo`.
     """
 
@@ -138,6 +141,7 @@ class Shadow:
         self._is_kept = True
         self.switched = self.is_second = False
         self.visitors_at = -1
+        self.kept: dict[str, KeptLink] = {}
 
     def __repr__(self) -> str:
         return f"Shadow({self.partition}, at {self.position}, {len(self.records)} records)"
@@ -174,6 +178,7 @@ class Shadow:
         self._state.memo = found.memo
         self._committed = self._state.position
         self.switched, self.visitors_at, self.is_second = found.switched, found.visitors_at, found.is_second
+        self.kept = found.kept
         self._fold = PartitionFold(self._state)
         self._folded(self.position, self._fold.now)
 
@@ -271,7 +276,7 @@ class Shadow:
             Whether only the facts of visitors will be in use. Then the shadow is continued.
         """
         place = self.position if visitors else self.visitors_at
-        memo = ShadowMemo(self._code, self._state.memo, not visitors, place, self.is_second)
+        memo = ShadowMemo(self._code, self._state.memo, not visitors, place, self.is_second, self.kept)
         return Output(TOPIC, POSITION_KEY, encode_position(self.position, _encode(memo)))
 
     def note_done(self, *, visitors: bool) -> None:
@@ -330,8 +335,8 @@ class Shadow:
 
     async def _commit(self) -> None:
         if self._is_kept:
-            memo = ShadowMemo(self._code, self._state.memo, self.switched, self.visitors_at, self.is_second)
-            commit = Commit(self._answers, self._changed)
+            place = (self.switched, self.visitors_at, self.is_second, self.kept)
+            memo, commit = ShadowMemo(self._code, self._state.memo, *place), Commit(self._answers, self._changed)
             try:
                 await self._committer.commit(commit, Checkpoint(self.position, _encode(memo)))
             except ProducerFenced as error:

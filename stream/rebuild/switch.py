@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from models.batch import Checkpoint, Commit, Restored
 from models.errors import PerennialError
 from models.fold.memo import schema_in_use
 from models.fold.rebuilt import carry_memo, carry_over
+from models.fold.recomputed_merges import KEEP, KeptLink
 from models.identity.linking import is_nameless
 from models.log import EVENTS, is_control
 from models.profile.codec import pack, unpack
@@ -39,7 +40,7 @@ class NotSwitched(PerennialError):
 
 
 class LinksDiffer(PerennialError):
-    """A link that this code and the code in use make differently: use the earlier code."""
+    """A link that this code and the code in use make differently: rebuild with ``--keep-differing``."""
 
 
 class FactMerger:
@@ -52,10 +53,22 @@ class FactMerger:
     ----------
     visitors
         Whether only the profiles of anonymous ids are merged; otherwise all of them.
+    keeps
+        Whether visitors whose links differ keep their facts in use; otherwise they are an error.
+    kept
+        Keys of visitors who keep their facts in use.
+
+    Attributes
+    ----------
+    differing
+        The visitors whose links were found to differ.
     """
 
-    def __init__(self, *, visitors: bool = False) -> None:
+    def __init__(self, *, visitors: bool = False, keeps: bool = False, kept: Iterable[str] = ()) -> None:
         self.visitors = visitors
+        self.differing: dict[str, KeptLink] = {}
+        self._keeps = keeps
+        self._kept = {one.encode() for one in kept}
         self._merged: dict[bytes, tuple[bytes | None, bytes | None, bytes | None]] = {}
         self._schema = 0
 
@@ -83,17 +96,38 @@ class FactMerger:
             self._schema = schema
         changed: dict[bytes, bytes | None] = {}
         for key in shadow.keys() | current.records.keys():
-            if is_control(key) or (self.visitors and not is_nameless(key.decode())):
+            if is_control(key) or key in self._kept or (self.visitors and not is_nameless(key.decode())):
                 continue
             rebuilt, known = shadow.get(key), current.records.get(key)
             merged = self._merged.get(key)
             if merged is None or merged[:2] != (rebuilt, known):
-                if self.visitors and rebuilt != known:
-                    _require_same_owner(key, rebuilt, known)
+                if self.visitors and rebuilt != known and self._differs(key, rebuilt, known):
+                    continue
                 merged = self._merged[key] = rebuilt, known, _new_state(rebuilt, known, schema)
             if merged[2] is not None:
                 changed[key] = merged[2]
         return changed
+
+    def _differs(self, key: bytes, rebuilt: bytes | None, known: bytes | None) -> bool:
+        """Return whether the links of an anonymous profile, which are carried over, do not fit to its recomputed facts.
+
+        Raises
+        ------
+        LinksDiffer
+            They do not, and visitors do not keep their facts in use.
+        """
+        visitor, mine, theirs = key.decode(), _owner(rebuilt), _owner(known)
+        if mine == theirs:
+            self.differing.pop(visitor, None)
+            return False
+        if not self._keeps:
+            raise LinksDiffer(
+                f"{visitor} has handed its profile over to {_said(theirs)}, and this code hands it over to "
+                f"{_said(mine)}; {KEEP}. The facts in use of this partition were not changed"
+            )
+        user, other = (owner[0] if owner else "" for owner in (theirs, mine))
+        self.differing[visitor] = KeptLink(visitor, user, other)
+        return True
 
 
 def _new_state(rebuilt: bytes | None, known: bytes | None, schema: int) -> bytes | None:
@@ -102,23 +136,6 @@ def _new_state(rebuilt: bytes | None, known: bytes | None, schema: int) -> bytes
     # Earlier code may have encoded the same user in another form: another schema, or not yet as dormant.
     is_same = known is not None and (carried == known or carried == pack(unpack(known), schema))
     return None if is_same else carried
-
-
-def _require_same_owner(key: bytes, rebuilt: bytes | None, known: bytes | None) -> None:
-    """Check that the links of an anonymous profile, which are carried over, fit to the recomputed facts.
-
-    Raises
-    ------
-    LinksDiffer
-        They do not.
-    """
-    mine, theirs = _owner(rebuilt), _owner(known)
-    if mine != theirs:
-        raise LinksDiffer(
-            f"{key.decode()} has handed its profile over to {_said(theirs)}, and this code hands it over to "
-            f"{_said(mine)}; links are never computed again, so use the earlier code. The facts in use of this "
-            f"partition were not changed"
-        )
 
 
 def _owner(packed: bytes | None) -> tuple[str, str] | None:
@@ -219,6 +236,7 @@ async def switch(shadow: Shadow, merger: FactMerger, connection: Connection, fol
                 if shadow.position != current.position:
                     raise NotSwitched(_went_back(shadow, current))
                 changed = merger.merge(shadow.comparable(current), current)
+                shadow.kept.update(merger.differing)
                 done, memo = shadow.done(visitors=merger.visitors), carry_memo(shadow.memo, current.memo)
                 await owner.commit(Commit([done], changed), Checkpoint(current.position, memo))
                 shadow.note_done(visitors=merger.visitors)

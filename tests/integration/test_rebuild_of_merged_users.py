@@ -6,22 +6,26 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from models.events import Event, MergeRecord
+from models.events import Event, LoginNotice, MergeRecord
 from models.fold import step
 from models.fold.handovers import merges_in
 from models.fold.recomputed_merges import MissingPayload
+from models.identity import linking
+from models.identity.payload import unpack_payload
 from models.identity.split_plan import plan_split
 from models.identity.splitting import PairOfIds
+from models.profile.links import IdentityOwner
 from models.profile.state import Customer
 from models.units import now_ms
 from stream.cluster import topics
 from stream.cluster.connection import Connection
+from stream.cluster.partitioner import partition_of
 from stream.engine.state import restore
 from stream.log.event_log import EventLog
 from stream.processes.programs import Program
@@ -231,6 +235,65 @@ async def test_code_that_links_in_another_way_is_refused_before_facts_of_its_par
     with pytest.raises(LinksDiffer, match=r"handed its profile over to no user, and this code .* to m-u\d+ \(merge"):
         await rebuild(connection).run()
 
+    assert await users(connection) == before
+
+
+def linking_all_but(person: str) -> Callable[[LoginNotice, IdentityOwner | None], bool]:
+    """Return code that does not link one known user."""
+    known = linking.is_newer
+    return lambda notice, owner: notice.known != person and known(notice, owner)
+
+
+@pytest.mark.parametrize("is_compared", [False, True])
+async def test_links_that_this_code_would_not_make_can_stay_as_the_log_has_them(
+    kafka: Cluster, log: EventLog, monkeypatch: pytest.MonkeyPatch, is_compared: bool
+) -> None:
+    connection = kafka.connection
+    await fold_wrongly(connection, log, monkeypatch)
+    before, merged = await users(connection), await merged_users(connection)
+    user = min(merged)
+    visitor = user.replace("m-u", "anonymous:m-a")
+    wanted = customers(await reference(connection, PARTITIONS))
+    monkeypatch.setattr("models.fold.identity_fold.linking.is_newer", linking_all_but(user))
+    if not is_compared:
+        with pytest.raises(LinksDiffer, match="`perennial rebuild --keep-differing` keeps such links as the log has"):
+            await rebuild(connection).run()
+
+    work = rebuild(connection)
+    done = await work.run(keep_differing=True, compare_only=is_compared)
+
+    (kept,) = work.kept
+    assert (kept.visitor, kept.user, kept.other) == (visitor, user, "")
+    ((_, merge),) = merges_in([(await log_of(connection, PARTITIONS))[kept.partition][kept.offset]])
+    assert (merge.user, merge.anonymous) == (user, visitor)
+    assert [one.partition for one in done if work.kept_in(one)] == [partition_of(visitor.encode(), PARTITIONS)]
+    after = await users(connection)
+    if is_compared:
+        assert after == before
+        return
+    assert after[visitor] == before[visitor]
+    assert isinstance(merge.identity, MergeRecord)
+    brought = unpack_payload(merge.identity.payload).facts.events["cart_add"]  # twice the right number
+    assert after[user].facts.events["cart_add"] == wanted[user].facts.events["cart_add"] + brought // 2
+    assert [one for one in wanted if one not in (user, visitor) and after[one].facts != wanted[one].facts] == []
+    again = await rebuild(connection).run()
+    assert {one.outcome for one in again} == {"was switched"}
+
+
+async def test_links_that_only_this_code_would_make_can_be_left_out_as_in_the_log(
+    kafka: Cluster, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, router = kafka.connection, TestRouter(kafka.connection, PARTITIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr("models.fold.identity_fold.linking.is_newer", linking_all_but("m-u7"))
+        await log.append(Visiting(1).events(200))
+        await settle(connection, PARTITIONS, router, log)
+    before = await users(connection)
+
+    work = rebuild(connection)
+    await work.run(keep_differing=True)
+
+    assert [(one.visitor, one.user, one.other, one.offset) for one in work.kept] == [("anonymous:m-a7", "", "m-u7", -1)]
     assert await users(connection) == before
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from models.fold import step
+from models.fold.recomputed_merges import KeptLink
 from stream import cli
 from stream.cluster import topics
 from stream.cluster.admin import admin
 from stream.cluster.topics import existing
 from stream.log.event_log import EventLog
+from stream.rebuild.process import Rebuild
 from stream.rebuild.shadow_topic import MERGES, TOPIC
 from tests.chaos.reference import Reference
 from tests.support.brokers import Cluster
@@ -46,12 +48,19 @@ def test_a_rebuild_compares_then_switches_over_and_removes_its_topic(
 
     codes = [cli.run(["rebuild", "--config", str(file), "--compare", "--json"])]
     compared = json.loads(capsys.readouterr().out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Rebuild, "kept", [KeptLink("anonymous:a1", "u1", "", 1, 1_250)])
+        assert cli.run(["rebuild", "--config", str(file), "--compare", "--keep-differing"]) == 0
+    kept = capsys.readouterr().out.splitlines()[-3:]
     codes.append(cli.run(["rebuild", "--config", str(file)]))
     told = capsys.readouterr().out
     with admin(connection) as client:
         left = existing(client, connection)
 
     assert codes == [0, 0]
+    assert [one["kept"] for one in compared] == [[]] * PARTITIONS
+    assert kept[0] == "this version would link 1 visitor otherwise; the links of the log stay:"
+    assert kept[2].split() == ["anonymous:a1", "u1", "-", "partition", "1", "at", "1,250"]
     changed = sum(one["changed"] for one in compared)
     assert changed > 10
     assert told.splitlines()[0].split() == ["partition", "position", "users", "changed", "outcome"]
