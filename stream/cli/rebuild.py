@@ -93,9 +93,8 @@ def rebuild(
     would_be = "would be" if compare else "are"
     print_line(f"{users:,} users; the facts of {changed:,} {would_be} different")
     if work.kept:
-        print_line(
-            f"{counted(len(work.kept), 'visitor')} with links as in the log, because this version links otherwise:"
-        )
+        visitors = counted(len(work.kept), "visitor")
+        print_line(f"this version would link {visitors} otherwise; the links of the log stay:")
         kept = [(one.visitor, one.user or "-", one.other or "-", _place(one)) for one in work.kept]
         print_table(("visitor", "user in the log", "user by this version", "place in events"), kept)
 
