@@ -71,6 +71,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``ConditionsComing``, stream.rebuild: run the same command again in a moment.
   - ``EntriesNotAccepted``, stream.installation: look at the numbers, then accept them.
   - ``NumbersDiffer``, stream.installation: look at the numbers again.
+  - ``UntestedJourneys``, stream.installation: write a test, correct it, or waive it by name.
   - ``NotAnAnonymousId``, stream.installation: name a known user, and then an anonymous id.
   - ``BeginningLost``, stream.installation: leave past events where they are.
   - ``NotActed``, stream.installation: run the same command again.

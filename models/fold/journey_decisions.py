@@ -201,6 +201,7 @@ class _FoldWorld:
         effects: StepEffects,
     ) -> None:
         self._planner = piece.versions.planner()
+        self._reached = piece.versions.journeys.reached
         self._compiled = compiled
         self._walk = walk
         self._recipient = recipient
@@ -215,6 +216,11 @@ class _FoldWorld:
     @property
     def _ledger(self) -> Ledger:
         return self._recipient.customer.ledger
+
+    def reach(self, run: Run) -> None:
+        """Record a place for a test that asks for it."""
+        if self._reached is not None:
+            self._reached.add((run.journey, run.place))
 
     def truth(self, condition: Condition, run: Run) -> Truth:
         """Return the truth of a condition for a run."""

@@ -16,6 +16,7 @@ from models.configuration.journeys.definition import (
     SignalTrigger,
     StageTrigger,
 )
+from models.configuration.journeys.versions import Place
 from models.engage.journeys.walking import CompiledJourney, user_clauses
 from models.events import Event
 from models.profile.signals import Signal
@@ -49,6 +50,8 @@ class JourneysInUse:
         The ``send`` steps of the older versions, as rules by their names.
     clauses
         The clauses that the evaluation of the user's conditions has to watch.
+    reached
+        The places to which runs have come, by journey, if a test of journeys asks for them; otherwise ``None``.
     """
 
     def __init__(self, current: Iterable[Journey] = (), older: Iterable[Journey] = ()) -> None:
@@ -75,6 +78,7 @@ class JourneysInUse:
                     name = one.journey.name if signal == "cart_left" else ""
                     self._by_signal.setdefault((signal, name), []).append(one)
         self._events = frozenset(events)
+        self.reached: set[tuple[str, Place]] | None = None
 
     def __repr__(self) -> str:
         """Show the amounts."""

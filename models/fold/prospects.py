@@ -67,7 +67,7 @@ class ConditionsPlan:
     def __init__(
         self, wanted: Configuration, known: Configuration | None, pending: Collection[int] = frozenset()
     ) -> None:
-        self.wanted = wanted
+        self.wanted, self.known = wanted, known
         self.asked = _asked_by(wanted)
         in_use = None if known is None else _asked_by(known)
         self.pending = frozenset(pending) & self.asked.event_clauses

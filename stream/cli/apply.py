@@ -8,14 +8,17 @@ from typing import Annotated, Literal, Self
 
 import typer
 
+from models.configuration.compiled import Configuration
 from models.counting import counted
 from models.fold.prospects import ConditionsPlan, ProspectiveCounts
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.cli.progress import ShowProgress, progress_bar
 from stream.cluster.topics import require_topics
 from stream.installation.applying import ApplyOptions, apply_plan, read_plan, read_wanted
+from stream.installation.journey_tests import require_tests
 from stream.installation.recognition import opened
 from stream.installation.segment_names import names_in_use, notes
+from stream.log.versions import Applied
 
 
 class _Shown:
@@ -81,6 +84,10 @@ def apply(
     yes: Annotated[
         bool, typer.Option("--yes", help="Let users enter new segments with a signal where `on_apply: enter` says so.")
     ] = False,
+    without_test: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Apply this new or changed journey without a test that passes; repeatable."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Put the settings file's rules, templates, caps, quiet hours, consent names and churn definition into use.
@@ -97,21 +104,30 @@ def apply(
     With `on_apply: enter`, users who match a new segment enter it with a signal,
     and rules may send them messages. The command shows how many there are, and
     needs --yes.
+
+    A new or changed journey needs a test that passes (`perennial journeys test`).
+    --without-test waives it by name.
     """
     settings = opened(config)
     wanted, connection = read_wanted(settings), settings.connection()
     require_topics(connection, settings.partitions)
     plan = asyncio.run(read_plan(connection, wanted))
+    require_tests(settings, wanted, plan.known, without_test or ())
     with _Shown(plan, is_plain=json) as shown:
         options = ApplyOptions(clock, history == "log", yes)
         applied = asyncio.run(apply_plan(settings, plan, options, shown))
-    worth_knowing = list(notes(wanted, asyncio.run(names_in_use(connection))))
+    _show(applied, wanted, shown.counts, list(notes(wanted, asyncio.run(names_in_use(connection)))), json=json)
+
+
+def _show(
+    applied: Applied, wanted: Configuration, counts: ProspectiveCounts, worth_knowing: list[str], *, json: bool
+) -> None:
+    """Print what was applied."""
     names = [rule.name for rule in wanted.rules]
     if json:
         said = {"version": applied.version, "changed": applied.changed, "rules": names, "notes": worth_knowing}
-        found = shown.counts
-        numbers = {"users": found.users, "members": dict(found.members), "entering": dict(found.entering)}
-        print_json({**said, **numbers, "stages": dict(found.stages)})
+        numbers = {"users": counts.users, "members": dict(counts.members), "entering": dict(counts.entering)}
+        print_json({**said, **numbers, "stages": dict(counts.stages)})
         return
     rules = ", ".join(names) or "none"
     if applied.changed:

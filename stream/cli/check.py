@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stream.cli.output import Config, Json, print_json, print_line
-from stream.installation.check import findings
+from stream.installation.check import CheckOptions, findings
 from stream.installation.recognition import recognised
 from stream.settings.loading import load
 
@@ -15,11 +15,16 @@ from stream.settings.loading import load
 def check(
     config: Config = None,
     offline: Annotated[bool, typer.Option("--offline", help="Leave out the checks that need a broker.")] = False,
+    without_test: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Accept this new or changed journey without a test; repeatable."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check settings, rules, templates, secrets, delivery, broker and topics; the exit code is 2 if a check failed."""
     settings = load(config)
-    found = list(findings(settings if offline else recognised(settings), offline=offline))
+    options = CheckOptions(offline, tuple(without_test or ()))
+    found = list(findings(settings if offline else recognised(settings), options=options))
     if json:
         print_json([finding.as_json() for finding in found])
     else:

@@ -11,12 +11,13 @@ import typer
 from models.fold.journey_view import JourneyState
 from models.fold.moments import moment
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
+from stream.cli.testing_journeys import run_tests
 from stream.installation.recognition import opened
 from stream.lookup.identity import identity_of
 from stream.lookup.journeys import JourneyLookups, JourneyStates
 from stream.settings.worker_addresses import worker_urls
 
-app = typer.Typer(help="Show the journeys: runs, exits, goals.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Show the journeys: runs, exits, goals. Test them.", no_args_is_help=True, add_completion=False)
 
 Name = Annotated[str, typer.Argument(help="Name of a journey.")]
 
@@ -75,6 +76,9 @@ def show(name: Name, config: Config = None, json: Json = False) -> None:
     )
     print_line()
     print_line(f"as of {short_time(moment(found.now))} UTC; configuration {found.configuration}")
+
+
+app.command("test")(run_tests)
 
 
 def _states(config: Path | None) -> JourneyStates:

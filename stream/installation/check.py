@@ -6,10 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from models.conditions.knowledge import Knowledge
-from models.configuration.compiled import Configuration, ConsentSettings
+from models.configuration.compiled import Configuration, ConsentSettings, decode
 from models.configuration.levels import require_expressible
 from models.errors import InvalidConfiguration, PerennialError
 from models.events import MARKETING
@@ -24,13 +25,33 @@ from stream.installation.condition_findings import findings as condition_finding
 from stream.installation.condition_findings import known, known_of_log
 from stream.installation.embedded_broker import NAME_PREFIX
 from stream.installation.findings import Finding
+from stream.installation.journey_tests import findings_of_tests
 from stream.installation.segment_names import notes
 from stream.log.levels import level_in_use
+from stream.log.versions import newest_use, read_uses
 from stream.settings.loading import Settings
 from stream.settings.rules import read_configuration, require_rendering
 
 
-def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
+class CheckOptions(NamedTuple):
+    """Options of the check.
+
+    Attributes
+    ----------
+    offline
+        Whether to leave out the checks that need a broker.
+    without_test
+        Names of journeys that need no test.
+    needs_tests
+        Whether new and changed journeys need a test.
+    """
+
+    offline: bool = False
+    without_test: Collection[str] = ()
+    needs_tests: bool = True
+
+
+def findings(settings: Settings, *, offline: bool = False, options: CheckOptions | None = None) -> Iterator[Finding]:
     """Check everything, and continue after a failure.
 
     Parameters
@@ -39,7 +60,10 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
         Settings of the installation.
     offline
         Whether to leave out the checks that need a broker.
+    options
+        All options; by default those with ``offline``.
     """
+    chosen = CheckOptions(offline) if options is None else options
     yield Finding("settings", "ok", f"from {settings.file}" if settings.file else "no file; defaults")
     if settings.note:
         yield Finding("installation", "note", settings.note)
@@ -55,10 +79,25 @@ def findings(settings: Settings, *, offline: bool = False) -> Iterator[Finding]:
     yield from _consent(rules.consent)
     yield from _delivery(settings, rules)
     yield from _write_keys(settings)
-    if offline:
+    if chosen.needs_tests:
+        in_use = None if chosen.offline else _in_use(settings)
+        yield from findings_of_tests(settings, rules, in_use, chosen.without_test)
+    if chosen.offline:
         yield from _conditions(settings, rules, known(rules))
     else:
         yield from _cluster(settings, rules)
+
+
+def _in_use(settings: Settings) -> Configuration | None:
+    """Return the configuration in use; ``None`` without one, or if the broker does not answer."""
+    try:
+        connection = settings.connection()
+        with admin(connection, timeout_s=1.0 if settings.embedded else 5.0) as client:
+            client.describe_cluster()
+        newest = newest_use(asyncio.run(read_uses(connection)))
+    except PerennialError:
+        return None
+    return None if newest is None else decode(bytes(newest.content))
 
 
 def _rules(settings: Settings, rules: Configuration) -> Finding:
@@ -233,7 +272,8 @@ def require_ready(settings: Settings, force: Collection[str] = ()) -> list[Findi
     Refused
         Some findings failed and were not overridden; the message has all of them.
     """
-    failed = [finding for finding in findings(settings, offline=True) if finding.result == "failed"]
+    options = CheckOptions(offline=True, needs_tests=False)
+    failed = [finding for finding in findings(settings, options=options) if finding.result == "failed"]
     names = sorted({finding.name for finding in failed})
     unknown = [name for name in force if name not in names]
     if unknown:

@@ -75,6 +75,9 @@ class RunWorld(Protocol):
     def zone(self) -> tzinfo:
         """Time zone of the user."""
 
+    def reach(self, run: Run) -> None:
+        """Record that a run has come to a place, for tests of journeys, which report the places that none reaches."""
+
     def truth(self, condition: Condition, run: Run) -> Truth:
         """Return the truth of a condition for a run."""
 
@@ -127,6 +130,7 @@ def advance(journey: Journey, run: Run, at: int, world: RunWorld) -> Progress:
         Everything outside of the run.
     """
     while True:
+        world.reach(run)
         step = step_at(journey.steps, run.place)
         if step is None:
             done = _leave_list(journey, run, at, world)

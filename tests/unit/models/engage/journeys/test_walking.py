@@ -58,6 +58,9 @@ class _World:
     def __init__(self, walk: Walk, at: int, sent: list[tuple[int, str, tuple[int, ...]]]) -> None:
         self._walk, self._at, self._sent = walk, at, sent
 
+    def reach(self, run: Run) -> None:
+        pass
+
     def truth(self, condition: Any, run: Run) -> bool | None:
         return self._walk.truth(condition, run)
 

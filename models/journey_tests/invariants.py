@@ -1,0 +1,97 @@
+"""What must hold at every step of a test, whatever the test expects. It is computed here without the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from models.configuration.compiled import Configuration
+from models.durations import written
+from models.engage import consent, quiet_hours
+from models.engage.user_zone import zone_of
+from models.fold.moments import moment
+from models.journey_tests.memory import MemoryInstallation
+from models.journey_tests.timeline import TimelineEntry
+from models.journey_tests.written import Invariant
+
+
+class BrokenInvariant(NamedTuple):
+    """An invariant that did not hold, with the time, the user, and what has happened."""
+
+    invariant: Invariant
+    at: int
+    user: str
+    says: str
+
+
+class Invariants:
+    """The invariants of one run of a test.
+
+    Parameters
+    ----------
+    configuration
+        The configuration.
+    installation
+        The fold, whose state is that of the newest record.
+    wanted
+        Names of the invariants.
+
+    Attributes
+    ----------
+    violations
+        What did not hold.
+    """
+
+    def __init__(
+        self, configuration: Configuration, installation: MemoryInstallation, wanted: Collection[Invariant]
+    ) -> None:
+        self._configuration = configuration
+        self._installation = installation
+        self._wanted = frozenset(wanted)
+        self._marketing: dict[str, list[TimelineEntry]] = {}
+        self._accepted: set[str] = set()
+        self.violations: list[BrokenInvariant] = []
+
+    def __repr__(self) -> str:
+        """Show the amount."""
+        return f"Invariants({len(self.violations)} violations)"
+
+    def look_at(self, entry: TimelineEntry) -> None:
+        """Look at what has happened."""
+        for invariant, says in self._found(entry):
+            if invariant in self._wanted:
+                self.violations.append(BrokenInvariant(invariant, entry.at, entry.user, says))
+
+    def _found(self, entry: TimelineEntry) -> Iterator[tuple[Invariant, str]]:
+        decision, message = entry.decision, entry.message
+        if entry.kind in ("dropped", "deferred") and not entry.reason:
+            yield "every_drop_has_a_reason", f"{entry.name} was {entry.kind} without a reason"
+        if entry.kind == "sent" and decision is not None and decision.category == "marketing":
+            yield from self._capped(entry)
+        if message is None:
+            return
+        if message.id in self._accepted:
+            yield "never_twice", f"{entry.name} was handed over twice under the id {message.id}"
+        self._accepted.add(message.id)
+        if message.category != "marketing":
+            return
+        facts = self._installation.customer(entry.user).facts
+        if not consent.allowed(facts, message.category, message.channel):
+            yield "never_without_consent", f"{entry.name} was sent over {message.channel} without consent"
+        quiet = self._configuration.quiet_hours
+        zone = zone_of(facts.traits, self._configuration.timezone)
+        if quiet is not None and quiet_hours.check(quiet, zone, entry.at).is_quiet:
+            yield "never_in_quiet_hours", f"{entry.name} was sent at {moment(entry.at)}, which is quiet in {zone.name}"
+
+    def _capped(self, entry: TimelineEntry) -> Iterator[tuple[Invariant, str]]:
+        sent = self._marketing.setdefault(entry.user, [])
+        sent.append(entry)
+        for cap in self._configuration.caps:
+            channels = [one.decision.channel for one in sent if one.decision and entry.at - one.at < cap.within]
+            number = len(channels) if cap.channel is None else channels.count(cap.channel)
+            if number > cap.messages:
+                over = cap.channel or "all channels"
+                yield (
+                    "never_above_caps",
+                    f"{number} messages within {written(cap.within)} over {over}; the cap is {cap.messages}",
+                )
