@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import tzinfo
 from heapq import heapify, heappop, heappush
-from operator import itemgetter
 
+from models.conditions.budget import MAX_STATE_BYTES, bound
 from models.conditions.clauses import ValueClause
 from models.conditions.entries import Held
 from models.conditions.leaf import LeafEvaluator, Occurrence, Person, is_timed
@@ -24,11 +24,6 @@ from models.conditions.truth import Truth
 from models.conditions.user_state import UserConditions
 from models.conditions.values import HeldEvaluator
 from models.events import Event
-
-MAX_STATE_BYTES = 128 * 1024
-"""Maximum size of what all clauses remember of one user, bytes. Above it, the largest entries become approximate."""
-MIN_SHRUNK_BYTES = 200
-"""Minimum size of an entry that is shrunk, bytes."""
 
 
 class View:
@@ -142,7 +137,7 @@ class Evaluator:
                 user.put(leaf, entry, leaf.next_change(entry, now, person))
                 step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
         if state.weight > MAX_STATE_BYTES:
-            self._shrink(user, step, now, person)
+            bound(self.program, user, step, now, person)
         return step or None
 
     def expire(self, user: UserConditions, due: int, person: Person) -> ClauseStep | None:
@@ -253,21 +248,6 @@ class Evaluator:
             due = leaf.next_change(None, now, person)
             if due != user.state.dues.get(leaf.key, NEVER):
                 user.put(leaf, None, due)
-
-    def _shrink(self, user: UserConditions, step: ClauseStep, now: int, person: Person) -> None:
-        """Make the largest entries of a user approximate, until all of them have room."""
-        held = [leaf for leaf in self.program.leaves.values() if user.has_entry(leaf.key)]
-        while user.state.weight > MAX_STATE_BYTES:
-            weight, _, leaf = max(
-                ((leaf.weigh(user.entry(leaf)), leaf.key, leaf) for leaf in held), key=itemgetter(0, 1)
-            )
-            entry = user.entry(leaf)
-            if weight < MIN_SHRUNK_BYTES or entry is None:
-                return
-            before = leaf.truth(entry, now, person)
-            leaf.shrink(entry)
-            user.put(leaf, entry, leaf.next_change(entry, now, person))
-            step.change(self.program, leaf.key, before, leaf.truth(entry, now, person))
 
     # --- segments --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 
+from models.conditions.budget import bound
 from models.conditions.clauses import BucketClause, ValueClause
 from models.conditions.joining import Joining, PersonSide, join_clauses
 from models.conditions.leaf import Person
@@ -139,7 +140,9 @@ def join(piece: Piece, conditions: ConditionsInUse, step: Step, before: Facts, v
     if conditions.program.zoned and previous.zone != person.zone:
         zone, person.zone = person.zone, previous.zone
         found = _joined(evaluator.relocate(clauses, zone, step.now, person), found)
-    _keep(step, found)
+    found = found or ClauseStep()
+    bound(conditions.program, clauses, found, step.now, person)
+    _keep(step, found or None)
     _set_timer(conditions, user, step.now, person)
 
 
@@ -177,6 +180,9 @@ def bring(piece: Piece, conditions: ConditionsInUse, step: Step, history: UserHi
         entry = None if content is None else leaf.forget(leaf.decode(content), now, person)
         clauses.put(leaf, entry, NEVER if entry is None else leaf.next_change(entry, now, person))
     user.has_changed = True
+    found = ClauseStep()
+    bound(conditions.program, clauses, found, now, person)
+    _keep(step, found or None)
     _set_timer(conditions, user, now, person)
     piece.finish(step)
 

@@ -8,7 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from models.conditions import evaluator, schema, sums
+from models.conditions import budget, schema, sums
 from models.conditions.checking import ConditionChecker
 from models.conditions.clauses import EventClause, MeasureKind
 from models.conditions.knowledge import Knowledge
@@ -126,6 +126,6 @@ def test_names_and_limits_are_those_of_the_code() -> None:
     assert all(f"`on_apply: {name}`" in flat or f"default is {name}" in flat for name in schema.ON_APPLY)
     assert f"After {MAX_ROUNDS} rounds, segments still follow the marks" in flat
     assert f"at most {sums.MAX_ENTRIES:,}." in flat
-    assert f"at most {evaluator.MAX_STATE_BYTES // 1024} KiB" in flat
+    assert f"at most {budget.MAX_STATE_BYTES // 1024} KiB" in flat
     assert f"2 to {schema.MAX_STEPS} steps" in flat
     assert f"the newest {MAX_RECORDS:,} events" in flat

@@ -3,8 +3,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.conditions.budget import MAX_STATE_BYTES
 from models.conditions.clauses import NoneOf, SegmentClause, SegmentRule
-from models.conditions.evaluator import MAX_STATE_BYTES, Evaluator, View
+from models.conditions.evaluator import Evaluator, View
 from models.conditions.leaf import NoValues, Person
 from models.conditions.ordering import MAX_CHAIN
 from models.conditions.parsing import parse_condition, parse_segments
