@@ -128,6 +128,21 @@ class EventSettings(msgspec.Struct, frozen=True):
     remember_orders: int = 90 * DAY
 
 
+class ExistingCustomers(msgspec.Struct, frozen=True):
+    """The customers who may get e-mails on the basis ``existing_customer``.
+
+    Attributes
+    ----------
+    countries
+        Codes of their countries, ISO 3166.
+    bought_within
+        Time after the last purchase, milliseconds.
+    """
+
+    countries: tuple[str, ...]
+    bought_within: int
+
+
 class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """Changes to the built-in tables of withdrawals (:mod:`models.wire.withdrawals`), and the purposes of messages.
 
@@ -142,12 +157,15 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
         Names of built-in traits that have another meaning here.
     purposes
         The purposes besides ``marketing`` to which users may consent.
+    existing_customer
+        Who may get e-mails without a consent; ``None`` for no one.
     """
 
     events: dict[str, Channel | None] = {}
     traits: dict[str, StatingTrait] = {}
     ignored: tuple[str, ...] = ()
     purposes: tuple[str, ...] = ()
+    existing_customer: ExistingCustomers | None = None
 
     def trait(self, name: str) -> StatingTrait | None:
         """Return the meaning of a trait, or ``None`` if the trait says nothing about consent."""

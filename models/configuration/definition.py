@@ -179,6 +179,21 @@ class TraitDefinition(_Section, frozen=True, kw_only=True):
     channel: Literal["email", "sms", "all"] = "all"
 
 
+class ExistingCustomerDefinition(_Section, frozen=True, kw_only=True):
+    """Customers who may get e-mails without a consent, because a server has stated ``basis: existing_customer``.
+
+    Attributes
+    ----------
+    countries
+        Codes of their countries, such as ``DE``. The traits of a user name the country.
+    bought_within
+        Time for which a purchase allows them.
+    """
+
+    countries: Annotated[list[Annotated[str, Meta(pattern="^[A-Z]{2}$")]], Meta(min_length=1)]
+    bought_within: Duration
+
+
 class ConsentDefinition(_Section, frozen=True, kw_only=True):
     """The purposes of messages, and names that withdraw consent, in addition to the built-in ones (``docs/events.md``).
 
@@ -192,12 +207,15 @@ class ConsentDefinition(_Section, frozen=True, kw_only=True):
         Built-in traits that have another meaning here, such as ``subscribed`` for a paid plan.
     purposes
         Purposes besides ``marketing`` to which users may consent, at most 15.
+    existing_customer
+        Who may get e-mails without a consent; by default, no one.
     """
 
     withdrawal_events: dict[str, Literal["email", "sms", "all"]] = {}
     withdrawal_traits: dict[str, bool | str | TraitDefinition] = {}
     ignore_traits: list[str] = []
     purposes: Annotated[list[Name], Meta(max_length=15)] = []
+    existing_customer: ExistingCustomerDefinition | None = None
 
 
 class SegmentDefinition(_Section, frozen=True, kw_only=True):

@@ -57,6 +57,12 @@ ValueClause: subject subject=trait subject=feature subject=score subject=lifecyc
 ValueComparison: among at_least more_than at_most less_than starts_with contains is_set same_as currency
 """
 
+_CONSENT = """
+ConsentSettings: existing_customer purposes
+ExistingCustomers: bought_within countries
+Rule: purpose
+"""
+
 _JOURNEYS = """
 Arm: name steps weight
 BranchStep: cases do do=branch id
@@ -131,6 +137,8 @@ def _find_identity(configuration: Configuration) -> Iterator[tuple[str, object]]
 def _find_purposes(configuration: Configuration) -> Iterator[tuple[str, object]]:
     if configuration.consent.purposes:
         yield "consent.purposes", list(configuration.consent.purposes)
+    if configuration.consent.existing_customer is not None:
+        yield "consent.existing_customer", list(configuration.consent.existing_customer.countries)
     for i, rule in enumerate(configuration.rules):
         if rule.purpose != MARKETING:
             yield f"rules[{i}].purpose", rule.purpose
@@ -141,7 +149,7 @@ ADDITIONS: tuple[Addition, ...] = (
     Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, _names(_JOURNEYS), _find_journeys),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
-    Addition(2, frozenset({"ConsentSettings.purposes", "Rule.purpose"}), _find_purposes),
+    Addition(2, _names(_CONSENT), _find_purposes),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),
 )
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
+from models.addresses import country_of
 from models.conditions import comparing
 from models.conditions.clauses import Scalar
 from models.conditions.parsing import parse_segments
@@ -18,6 +19,7 @@ from models.configuration.compiled import (
     Configuration,
     ConsentSettings,
     EventSettings,
+    ExistingCustomers,
     QuietHours,
     Rule,
     Trigger,
@@ -28,6 +30,7 @@ from models.configuration.definition import (
     ConsentDefinition,
     Definition,
     EventsDefinition,
+    ExistingCustomerDefinition,
     RuleDefinition,
     TraitDefinition,
     When,
@@ -207,7 +210,18 @@ def _consent(written: ConsentDefinition) -> ConsentSettings:
         traits=traits,
         ignored=tuple(dict.fromkeys(written.ignore_traits)),
         purposes=tuple(written.purposes),
+        existing_customer=_existing_customers(written.existing_customer),
     )
+
+
+def _existing_customers(written: ExistingCustomerDefinition | None) -> ExistingCustomers | None:
+    if written is None:
+        return None
+    for i, code in enumerate(written.countries):
+        if country_of({"country": code}) != code:
+            path = f"consent.existing_customer.countries[{i}]"
+            raise InvalidConfiguration(path, code, "a code of ISO 3166, such as DE")
+    return ExistingCustomers(tuple(dict.fromkeys(written.countries)), milliseconds(written.bought_within))
 
 
 def _require_purposes(rules: Sequence[Rule], journeys: Sequence[Journey], consent: ConsentDefinition) -> None:

@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 from models.addresses import country_of, e164, mailbox
-from models.configuration.categories import Category
+from models.configuration.compiled import ConsentSettings
+from models.durations import written
 from models.events import MARKETING, Channel
 from models.profile import purposes
 from models.profile.snapshot import Seen
+from models.profile.state import Consent
 
 
-def allowed(facts: Seen, category: Category, channel: Channel, purpose: str = MARKETING) -> bool:
-    """Return whether consent permits a message.
+def obstacle(facts: Seen, purpose: str, channel: Channel, settings: ConsentSettings, now: int) -> str | None:
+    """Return why consent does not permit a marketing message of a purpose; ``None`` if it does.
 
-    Marketing needs a recorded consent to its purpose. Transactional messages need none.
+    It needs a recorded consent to the purpose, or an existing customer. Transactional messages need neither.
 
-    Examples
-    --------
-    >>> from models.profile.state import Facts
-    >>> allowed(Facts(), "marketing", "email"), allowed(Facts(), "transactional", "email")
-    (False, True)
+    Parameters
+    ----------
+    facts
+        The facts about the user.
+    purpose, channel
+        Purpose and channel of the message.
+    settings
+        The settings of consent.
+    now
+        The partition's clock, milliseconds.
+
+    Returns
+    -------
+    str or None
+        Empty if there is no consent to the purpose ``marketing``.
     """
-    if category == "transactional":
-        return True
     record = purposes.state_of(facts.consent, purpose, channel)
-    return record is not None and record.granted and not record.basis
+    if record is None or not record.granted:
+        return "" if purpose == MARKETING else f"for the purpose {purpose}"
+    return _obstacle_for_customer(facts, record, channel, settings, now) if record.basis else None
+
+
+def _obstacle_for_customer(
+    facts: Seen, record: Consent, channel: Channel, settings: ConsentSettings, now: int
+) -> str | None:
+    """Return why a user may not get a message as an existing customer; ``None`` if they may."""
+    allowed = settings.existing_customer
+    if allowed is None or channel != "email":
+        return "the settings do not allow the basis existing_customer here"
+    country = country_of(facts.traits)
+    if country not in allowed.countries:
+        return f"an existing customer in {country or 'an unknown country'}, which the settings do not list"
+    if not record.bought or now >= record.bought + allowed.bought_within:
+        return f"an existing customer without a purchase within {written(allowed.bought_within)}"
+    return None
 
 
 def address(facts: Seen, channel: Channel) -> str | None:

@@ -21,7 +21,7 @@ from models.engage.decisions import Decision, Reason
 from models.engage.handed_over import HandedMessage
 from models.engage.proposal import Proposal
 from models.engage.recipient import Recipient
-from models.events import CHANNELS, MARKETING, Channel
+from models.events import CHANNELS, Channel
 from models.profile.ledger import Ledger, Pending
 from models.profile.signals import Signal
 from models.units import MINUTE
@@ -196,8 +196,10 @@ class Planner:
     def _obstacle(self, proposal: Proposal, channel: Channel) -> tuple[Reason, str]:
         """Return the reason why a channel cannot be used, and a detail; both are empty if it can be used."""
         rule, (_, customer, now) = proposal.rule, proposal.recipient
-        if not consent.allowed(customer.facts, rule.category, channel, rule.purpose):
-            return "no_consent", "" if rule.purpose == MARKETING else f"for the purpose {rule.purpose}"
+        if rule.category == "marketing":
+            missing = consent.obstacle(customer.facts, rule.purpose, channel, self.configuration.consent, now)
+            if missing is not None:
+                return "no_consent", missing
         if consent.address(customer.facts, channel) is None:
             return "no_address", ""
         if channel in self.paused:

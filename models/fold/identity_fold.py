@@ -37,7 +37,7 @@ from models.identity.splitting import is_passed_over
 from models.profile import purposes, seen_ids, timers
 from models.profile.ledger import Ledger
 from models.profile.links import IdentityLink, ProfileIdentity
-from models.profile.numbers import numbers_of, put_back
+from models.profile.numbers import PURCHASES, numbers_of, put_back
 from models.profile.signals import Signal
 from models.profile.state import Customer
 
@@ -191,6 +191,7 @@ class IdentityFold:
         joint = joining.join(before, visitor.facts, piece.now, self._state.cutoffs())
         user.customer.facts = user.facts = facts = joint.facts
         user.numbers = numbers_of(facts)
+        facts.consent = purposes.note_purchase(facts.consent, int(user.numbers[PURCHASES]))
         if conditions is not None:
             clause_steps.join(piece, conditions, work, before, visitor.facts)
         if joint.forgotten:

@@ -23,7 +23,7 @@ from models.fold.live_user import LiveUser
 from models.fold.outputs import encode_interaction
 from models.fold.piece import Piece, Step
 from models.fold.scores import PieceScores
-from models.profile import orders, timers
+from models.profile import orders, purposes, timers
 from models.profile.ledger import Ledger, Timer
 from models.profile.numbers import PURCHASES
 from models.profile.orders import News
@@ -83,6 +83,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind not in SIMPLE or event.traits:
         _fold_consent(piece, step, event)
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
+    if kind == "purchase":
+        _note_purchase(user)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
     step.is_awaited = versions.journeys.reads(event)
@@ -193,8 +195,16 @@ def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
         refused = grant(facts, event, settings, level)
         if refused is not None:
             piece.outputs.reject_detail(refused)
+        elif event.basis is not None:
+            _note_purchase(step.user)
         elif event.confirmed and event.trust == "server":
             _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
+
+
+def _note_purchase(user: LiveUser) -> None:
+    """Record the last purchase beside the consents that depend on it."""
+    if user.facts.consent:
+        user.facts.consent = purposes.note_purchase(user.facts.consent, int(user.numbers[PURCHASES]))
 
 
 def _state(step: Step, event: Event, statement: Statement, level: int) -> None:

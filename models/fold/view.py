@@ -216,6 +216,7 @@ def _consent(key: str, state: Consent) -> dict[str, Any]:
         "source": proof.source or None,
         "confirmed": proof.confirmed,
         "event": event if proof.event else None,
+        "bought": moment(state.bought),
         "newest_grant": moment(state.newest_grant),
         "because": "a new grant is needed" if consents.needs_new_grant(state) else None,
     }

@@ -76,8 +76,10 @@ class Invariants:
         if message.category != "marketing":
             return
         facts = self._installation.customer(entry.user).facts
-        if not consent.allowed(facts, message.category, message.channel):
-            yield "never_without_consent", f"{entry.name} was sent over {message.channel} without consent"
+        settings = self._configuration.consent
+        if consent.obstacle(facts, message.purpose, message.channel, settings, entry.at) is not None:
+            says = f"{entry.name} was sent over {message.channel} without consent to {message.purpose}"
+            yield "never_without_consent", says
         quiet = self._configuration.quiet_hours
         zone = zone_of(facts.traits, self._configuration.timezone)
         if quiet is not None and quiet_hours.check(quiet, zone, entry.at).is_quiet:

@@ -14,7 +14,7 @@ from models.configuration.compiled import Configuration
 from models.configuration.journeys.definition import ExperimentStep, Journey
 from models.configuration.journeys.versions import places_of
 from models.errors import InvalidConfiguration
-from models.events import CHANNELS
+from models.events import CHANNELS, MARKETING
 from models.journey_tests.checking import check_names, check_world_names
 from models.journey_tests.written import OFFSET, WrittenTest, WrittenTestStep
 from models.reading import read
@@ -23,8 +23,6 @@ from models.units import DAY, HOUR, MINUTE, SECOND
 
 MAX_VARIANTS = 1_000
 """Maximum number of combinations of the values in ``matrix``."""
-MARKETING = "marketing"
-"""The only purpose of consent that this release has."""
 
 _PART = re.compile(r"([0-9]+)(s|m|h|d|w)")
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -146,8 +144,10 @@ def _check_world(test: WrittenTest, configuration: Configuration) -> None:
             if channel not in CHANNELS:
                 allowed = f"one of the channels {', '.join(CHANNELS)}"
                 raise InvalidConfiguration(f"given[{i}].consent.{name}", channel, allowed)
-            if purpose not in ("", MARKETING):
-                raise InvalidConfiguration(f"given[{i}].consent.{name}", purpose, f"the purpose {MARKETING}, or none")
+            purposes = (MARKETING, *configuration.consent.purposes)
+            if purpose not in ("", *purposes):
+                allowed = f"one of the purposes {', '.join(purposes)}, or none"
+                raise InvalidConfiguration(f"given[{i}].consent.{name}", purpose, allowed)
 
 
 def _check_matrix(test: WrittenTest, known: Mapping[str, tuple[str, ...]]) -> None:

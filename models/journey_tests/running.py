@@ -137,8 +137,9 @@ class _Player:
             at = self._known_since(person)
             said: list[dict[str, Any]] = [{"type": "identify", "user": person.user, "traits": traits}]
             for name, state in person.consent.items():
-                channel, granted = name.rpartition(".")[2], state == "granted"
-                said.append({"type": "consent", "user": person.user, "channel": channel, "granted": granted})
+                (purpose, _, channel), granted = name.rpartition("."), state == "granted"
+                about = {"channel": channel, "purpose": purpose or None, "granted": granted}
+                said.append({"type": "consent", "user": person.user, **about})
             self._installation.pass_to(at)
             path = f"given[{self._test.given.index(person)}]"
             for one in said:

@@ -146,6 +146,17 @@ def permit(
     return {**consent, key: _kept(consent, key, state)}
 
 
+def note_purchase(consent: dict[str, Consent], bought_at: int) -> dict[str, Consent]:
+    """Return the entries after a purchase, on which the basis ``existing_customer`` depends."""
+    if not any(state.basis and state.bought < bought_at for state in consent.values()):
+        return consent
+    replace = msgspec.structs.replace
+    return {
+        key: replace(state, bought=max(state.bought, bought_at)) if state.basis else state
+        for key, state in consent.items()
+    }
+
+
 def join(one: Mapping[str, Consent], other: Mapping[str, Consent]) -> dict[str, Consent]:
     """Return the joint entries of two identities that turn out to be one person.
 

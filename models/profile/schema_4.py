@@ -27,7 +27,7 @@ _FACTS, _LEDGER = 34, 12
 """Number of fields of the facts, and of the ledger, in schema 4."""
 _CONSENT, _CONSENT_FIELDS = 24, 4
 """Place of the consent by channel among the facts of schema 5, and number of fields of a channel in schema 4."""
-_NO_CONSENT = (False, 0, "", 0, b"", "", 0, False, UNKNOWN_TIME, "", "")
+_NO_CONSENT = (False, 0, "", 0, b"", "", 0, False, UNKNOWN_TIME, "", "", 0)
 """The fields of a channel in schema 5. They are stored encoded until they are read, so all of them must be there."""
 _WIDTH = 4
 _DORMANT_AFTER_MS = DAY

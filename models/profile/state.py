@@ -118,6 +118,8 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
         Version of the text to which the user has agreed; empty if it is not known.
     basis
         Empty for a consent, or ``existing_customer``.
+    bought
+        For the basis ``existing_customer``: time of the last purchase, milliseconds; 0 without one.
     """
 
     granted: bool
@@ -131,6 +133,7 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     everything: int = UNKNOWN_TIME
     text: str = ""
     basis: str = ""
+    bought: int = 0
 
 
 class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -213,6 +213,9 @@ def _refused(facts: Facts, purpose: str, event: Event, settings: ConsentSettings
         field, found = ("basis", event.basis) if event.basis is not None else ("purpose", purpose)
         allowed = f"{MARKETING} by consent; others need format level {purposes.LEVEL} of the log"
         return EventWarning("unknown_purpose", field, str(found), allowed, rejected=True)
+    if event.basis is not None and settings.existing_customer is None:
+        allowed = "consent; `consent.existing_customer` in perennial.yaml allows existing_customer"
+        return EventWarning("unknown_basis", "basis", event.basis, allowed, rejected=True)
     if purpose != MARKETING and purpose not in settings.purposes:
         allowed = f"{', '.join((MARKETING, *settings.purposes))}: `consent.purposes` in perennial.yaml lists them"
         return EventWarning("unknown_purpose", "purpose", purpose, allowed, rejected=True)

@@ -212,7 +212,7 @@ def _rfm(answer: dict[str, Any]) -> str:
 
 def _agreed(said: dict[str, Any]) -> str:
     if said["granted"]:
-        return "yes"
+        return "yes" if said["basis"] == "consent" else "as an existing customer"
     return f"no ({said['because']})" if said["because"] else "no"
 
 

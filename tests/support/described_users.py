@@ -25,7 +25,7 @@ from models.errors import PerennialError
 from models.events import Event
 from models.fold.versions import Versions
 from models.fold.view import describe
-from models.profile.consents import ConsentProof, grant, withdraw
+from models.profile.consents import ConsentProof, grant, permit, withdraw
 from models.profile.ledger import IssuedRfm, Pending, SentMessage, Stage, Timer, Withheld
 from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.numbers import numbers_of, put_back
@@ -113,7 +113,11 @@ def _ada() -> Customer:
     facts.known_orders = {"o1": KnownOrder(START, 40_000_000, "EUR", 60_000_000, WHOLE)}
     facts.cart = {"mug": CartLine(2, 5_000_000)}
     granted = grant(None, START + 7, ConsentProof("box", "m7", "consent", confirmed=True, text="checkout 3"))
-    facts.consent = {"email": granted, "sms": withdraw(grant(None, START + 9), START + 8), "news@email": granted}
+    facts.consent = {
+        "email": granted,
+        "sms": withdraw(grant(None, START + 9), START + 8),
+        "news@email": msgspec.structs.replace(permit(None, START), bought=START),
+    }
     ledger.segment, ledger.segment_version, ledger.segment_since = "busy", 1, START
     ledger.memberships = Memberships({segment_key("viewers"): START})
     ledger.stage, ledger.rfm = Stage("activated", START), IssuedRfm(5, 1, 3, 1)

@@ -53,6 +53,7 @@ def _fill(user: Customer) -> None:
             everything=START + 3,
             text="footer 2",
             basis="existing_customer",
+            bought=START + 2,
         )
         for channel, state in facts.consent.items()
         if "@" not in channel

@@ -19,7 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "c4811e095b1346b7",
+    ("profile", 5): "29b33d95a887e110",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "c04d0345c871ca3a",
 }
