@@ -8,7 +8,7 @@ import msgspec
 
 from models.batch import Record
 from models.errors import EventWarning, InvalidEvent
-from models.events import MICROS, REPORTED, Event, decode_event
+from models.events import MICROS, REPORTED, Event, Forwarding, decode_event
 from models.fold import step
 from models.fold.failures import EVENT, RECORD, STATEMENT, Cause, StepFailed
 from models.fold.identity_fold import IdentityFold
@@ -16,6 +16,7 @@ from models.fold.known_failures import KnownFailures
 from models.fold.live_user import LiveUser
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
+from models.identity import linking
 from models.profile import orders, seen_ids, statements, trait_limits
 from models.profile.reducers import Cutoffs, check
 from models.profile.state import KnownOrder
@@ -231,6 +232,8 @@ class EventFold:
             user.has_new_timers = False
             self._state.schedule(user)
         outputs.folded[event.type] = outputs.folded.get(event.type, 0) + 1
+        if event.anonymous is not None and isinstance(event.identity, Forwarding):
+            linking.note_forwarded(user.open_identity(), event)
         return True
 
     def _finish(self, arrival: _Arrival, *digests: bytes) -> None:

@@ -29,7 +29,7 @@ def describe_identity(customer: Customer) -> dict[str, Any]:
                 "merge": link.merge or None,
                 "outcome": link.outcome or "waiting",
                 "events": link.events,
-                "forwarded": link.number,
+                "forwarded": link.forwarded,
                 "is_split": link.is_split,
                 "split": None if link.split is None else _split(link.split),
             }
@@ -42,7 +42,7 @@ def describe_identity(customer: Customer) -> dict[str, Any]:
             "login_at": moment(owner.login_at),
             "login": owner.login,
             "merge": owner.merge,
-            "forwarded": owner.number,
+            "forwarded": owner.forwarded,
         },
         "splits": [{"user": user, **_split(one)} for user, one in identity.splits.items()],
         "conflicts": [{"other": one.other, "at": moment(one.at), "reason": one.reason} for one in identity.conflicts],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from models.batch import Restored
 from models.fold.memo import encode_memo, read_memo
 from models.profile.codec import SCHEMA, pack, unpack
 from models.profile.ledger import Ledger
+from models.profile.links import ProfileIdentity
 from models.profile.state import Customer
 
 
@@ -24,7 +27,8 @@ def carry_over(rebuilt: bytes | None, current: bytes | None, schema: int = SCHEM
     Returns
     -------
     bytes
-        The facts of ``rebuilt``, and the ledger and the links of ``current``. A missing half is empty.
+        The facts of ``rebuilt``, and the ledger and the links of ``current``. A missing half is empty. The numbers of
+        events that came through a link are those of ``rebuilt``.
 
     Raises
     ------
@@ -43,7 +47,21 @@ def carry_over(rebuilt: bytes | None, current: bytes | None, schema: int = SCHEM
     if current is None:
         return pack(Customer(facts=fresh.facts, ledger=Ledger(), seen=fresh.seen, identity=fresh.identity), schema)
     known = unpack(current)
+    _count_again(known.identity, fresh.identity)
     return pack(Customer(facts=fresh.facts, ledger=known.ledger, seen=known.seen, identity=known.identity), schema)
+
+
+def _count_again(known: ProfileIdentity | None, fresh: ProfileIdentity | None) -> None:
+    """Set the numbers of events that came through the links in use, in place."""
+    if known is None or fresh is None:
+        return
+    for anonymous, link in known.links.items():
+        again = fresh.links.get(anonymous)
+        if again is not None and again.part == link.part:
+            link.events, link.forwarded = again.events, again.forwarded
+    owner, again_owner = known.owner, fresh.owner
+    if owner is not None and again_owner is not None and again_owner.merge == owner.merge:
+        known.owner = msgspec.structs.replace(owner, forwarded=again_owner.forwarded)
 
 
 def carry_memo(rebuilt: bytes, current: bytes) -> bytes:

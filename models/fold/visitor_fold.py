@@ -147,7 +147,8 @@ class VisitorFold:
         note = Forwarding(number, is_late, to.login_at, signal)
         self._outputs.add_record(between_profiles(linking.forwarded_to(to, adjusted, user.name, note)))
         self._outputs.count("identity_records", "forwarded")
-        identity.owner = IdentityOwner(owner.user, owner.login_at, owner.login, owner.merge, number)
+        sent = owner.forwarded + (to.user == owner.user)
+        identity.owner = msgspec.structs.replace(owner, number=number, forwarded=sent)
         forgotten = seen_ids.remember(ids, digest, self._piece.now, event.at, cutoffs.refused_before)
         if forgotten:
             self._outputs.count("ids_forgotten", by=float(forgotten))

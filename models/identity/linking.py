@@ -69,7 +69,7 @@ def link_login(identity: ProfileIdentity, event: Event, origin: Origin) -> list[
         return []
     elif link.is_split:
         link.login_at, link.login, link.merge, link.outcome = event.at, event.id, "", ""
-        link.merged_at = link.events = 0
+        link.merged_at = link.events = link.forwarded = 0
     elif (event.at, event.id) > (link.login_at, link.login):
         link.login_at, link.login = event.at, event.id
     said = LoginNotice(event.user, event.id, event.at, origin, awaits=not link.merge)
@@ -83,11 +83,13 @@ def link_login(identity: ProfileIdentity, event: Event, origin: Origin) -> list[
 
 def own(identity: ProfileIdentity, anonymous: str, notice: LoginNotice) -> None:
     """Give an anonymous id the owner that a notice names, in the profile of the anonymous id."""
-    before = identity.owner
+    before, number = identity.owner, identity.last_number
+    same = [one for one in (*identity.earlier, before) if one is not None and one.user == notice.known]
     if before is not None and before.user != notice.known:
         remember(identity, before)
     identity.earlier = [one for one in identity.earlier if one.user != notice.known]
-    identity.owner = owner_of(anonymous, notice, identity.last_number)
+    owner = owner_of(anonymous, notice, number)
+    identity.owner = msgspec.structs.replace(owner, forwarded=sum(one.forwarded for one in same))
 
 
 def owner_of(anonymous: str, notice: LoginNotice, number: int) -> IdentityOwner:
@@ -168,6 +170,13 @@ def has_number(identity: ProfileIdentity, event: Event, number: int) -> bool:
         return False
     link.number = number
     return True
+
+
+def note_forwarded(identity: ProfileIdentity, event: Event) -> None:
+    """Count a forwarded event that the known user's profile has folded."""
+    link = identity.links.get(event.anonymous or "")
+    if link is not None:
+        link.forwarded += 1
 
 
 def is_nameless(user: str) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from models.events import Event, Forwarding, LoginNotice, MergeRecord
 from models.identity.linking import is_nameless
 from models.profile.ledger import Ledger
@@ -132,7 +134,7 @@ def split_visitor(identity: ProfileIdentity, known: str, split: LinkSplit) -> Id
     identity.owner, identity.number, identity.earlier = None, number, []
     if left:
         *identity.earlier, last = sorted(left, key=lambda one: (one.login_at, one.login))
-        identity.owner = IdentityOwner(last.user, last.login_at, last.login, last.merge, number)
+        identity.owner = msgspec.structs.replace(last, number=number)
     splits = {user: one for user, one in identity.splits.items() if user != known}
     identity.splits = dict([*splits.items(), (known, split)][-MAX_SPLITS:])
     return identity.owner

@@ -67,6 +67,8 @@ class IdentityLink(msgspec.Struct, array_like=True, gc=False):
         Number of the newest content that was merged, among all that the anonymous profile has handed over.
     split
         The newest split of the link; ``None`` without one. A login after it links the two again.
+    forwarded
+        Number of forwarded events that count for the known user.
     """
 
     login_at: int
@@ -78,6 +80,7 @@ class IdentityLink(msgspec.Struct, array_like=True, gc=False):
     events: int = 0
     part: int = 0
     split: LinkSplit | None = None
+    forwarded: int = 0
 
     @property
     def is_split(self) -> bool:
@@ -97,7 +100,9 @@ class IdentityOwner(msgspec.Struct, array_like=True, frozen=True, gc=False):
     merge
         Id of the merge record.
     number
-        Number of the last event that was forwarded.
+        Number of the last event that was forwarded, also to other users.
+    forwarded
+        How many events were forwarded to this user.
     """
 
     user: str
@@ -105,6 +110,7 @@ class IdentityOwner(msgspec.Struct, array_like=True, frozen=True, gc=False):
     login: str
     merge: str
     number: int = 0
+    forwarded: int = 0
 
 
 class IdentityConflict(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -32,9 +32,9 @@ def _fill(user: Customer) -> None:
     ledger.memberships, ledger.segment_since = Memberships({3: START + 1}), START + 2
     ledger.stage, ledger.rfm = Stage("loyal", START + 3), IssuedRfm(5, 3, 4, 17)
     ledger.features = {"gap_ratio": 0.25, "orders": 1.5}
-    split, owner = LinkSplit("s1", START + 6, START + 7, 9, START + 5), IdentityOwner("u2", START + 8, "m8", "e8", 3)
+    split, owner = LinkSplit("s1", START + 6, START + 7, 9, START + 5), IdentityOwner("u2", START + 8, "m8", "e8", 3, 2)
     user.identity = ProfileIdentity(
-        links={"anonymous:a1": IdentityLink(START + 4, "m4", "e4", START + 5, "merged", 6, 2, 1, split)},
+        links={"anonymous:a1": IdentityLink(START + 4, "m4", "e4", START + 5, "merged", 6, 2, 1, split, 5)},
         owner=owner,
         conflicts=[IdentityConflict("u3", START + 9, "known_to_known")],
         earlier=[IdentityOwner("u4", START + 1, "m1", "e1", 2)],

@@ -10,6 +10,7 @@ from models.fold.memo import Memo, encode_memo, read_memo
 from models.fold.rebuilt import carry_memo, carry_over
 from models.profile.codec import SCHEMA, pack, unpack
 from models.profile.ledger import Ledger, SentMessage, Timer
+from models.profile.links import IdentityLink, IdentityOwner, ProfileIdentity
 from models.profile.state import Customer, Facts
 
 LEDGER = Ledger(
@@ -31,6 +32,20 @@ def test_equal_facts_give_equal_bytes() -> None:
     current = pack(Customer(Facts(support=1), LEDGER, seen=40))
 
     assert carry_over(pack(Customer(Facts(support=1), Ledger(), seen=40)), current) == current
+
+
+def test_links_stay_and_their_numbers_of_events_are_new() -> None:
+    used, again = IdentityLink(5, "m1", "e1", 6, "merged", 9, 4, 1, None, 3), IdentityLink(5, "m1", part=1)
+    again.events, again.forwarded = 2, 7
+    owner = IdentityOwner("u1", 5, "m1", "e1", 9, 3)
+    current = Customer(identity=ProfileIdentity(links={"anonymous:a1": used}, owner=owner))
+    rebuilt = Customer(identity=ProfileIdentity({"anonymous:a1": again}, IdentityOwner("u1", 5, "m1", "e1", 8, 7)))
+
+    identity = unpack(carry_over(pack(rebuilt), pack(current))).identity
+
+    assert identity is not None
+    assert identity.links == {"anonymous:a1": IdentityLink(5, "m1", "e1", 6, "merged", 9, 2, 1, None, 7)}
+    assert identity.owner == IdentityOwner("u1", 5, "m1", "e1", 9, 7)
 
 
 def test_a_user_unknown_to_the_new_code_keeps_the_ledger_and_one_unknown_to_the_old_code_gets_an_empty_one() -> None:

@@ -19,7 +19,11 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
+<<<<<<< HEAD
     ("profile", 5): "29b33d95a887e110",
+=======
+    ("profile", 5): "43cadaf0db0769ae",
+>>>>>>> eaede72 (Identity: the numbers of merged and forwarded events are those that count for the user)
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "c04d0345c871ca3a",
 }
