@@ -19,11 +19,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-<<<<<<< HEAD
-    ("profile", 5): "29b33d95a887e110",
-=======
-    ("profile", 5): "43cadaf0db0769ae",
->>>>>>> eaede72 (Identity: the numbers of merged and forwarded events are those that count for the user)
+    ("profile", 5): "e2d66c87a127b9b1",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "c04d0345c871ca3a",
 }
