@@ -22,6 +22,7 @@ USE_KEY = b"\x00use"
 INSTRUCTION_KEY = b"\x00order"
 HISTORY_KEY = b"\x00history"
 SPLIT_KEY = b"\x00split"
+CAMPAIGN_KEY = b"\x00campaign"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, omit_defaults=True, gc=False):
@@ -183,12 +184,39 @@ class ProfileSplit(msgspec.Struct, tag_field="control", tag="profile_split", fro
     conditions: int = 0
 
 
+class CampaignOrder(msgspec.Struct, tag_field="control", tag="campaign", frozen=True, omit_defaults=True, gc=False):
+    """A record that starts, pauses, resumes or cancels a campaign in a partition; a repeat has no further effect.
+
+    Attributes
+    ----------
+    order
+        What to do.
+    id
+        Id of the start.
+    campaign
+        For ``start``: the campaign, as JSON (:mod:`models.engage.campaigns.orders`).
+    at
+        For ``start``: time from which users get the message, milliseconds; 0 for the time of the record.
+    by
+        For ``start``: who has approved it.
+    excludes
+        For ``start``: ids of earlier starts whose users get no message by this one.
+    """
+
+    order: Literal["start", "pause", "resume", "cancel"]
+    id: str
+    campaign: msgspec.Raw = msgspec.Raw(b"null")
+    at: int = 0
+    by: str = ""
+    excludes: tuple[str, ...] = ()
+
+
 def opening(clock: Literal["wall", "feeder"]) -> Clock:
     """Return the first record of each partition of a new log, which begins at the newest format level."""
     return Clock(clock, NEWEST)
 
 
-Control = Clock | Tick | Use | Instruction | BringHistory | UserHistory | HistoryComplete | ProfileSplit
+Control = Clock | Tick | Use | Instruction | BringHistory | UserHistory | HistoryComplete | ProfileSplit | CampaignOrder
 _decoder = msgspec.json.Decoder(Control)
 _encoder = msgspec.json.Encoder()
 _KEYS: dict[type, bytes] = {
@@ -198,6 +226,7 @@ _KEYS: dict[type, bytes] = {
     Instruction: INSTRUCTION_KEY,
     **dict.fromkeys((BringHistory, UserHistory, HistoryComplete), HISTORY_KEY),
     ProfileSplit: SPLIT_KEY,
+    CampaignOrder: CAMPAIGN_KEY,
 }
 
 

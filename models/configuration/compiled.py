@@ -14,6 +14,7 @@ import msgspec
 
 from models.conditions.clauses import SegmentRule, Where
 from models.conditions.matching import EventTest, event_test
+from models.configuration.campaigns.definition import Campaign
 from models.configuration.categories import Category
 from models.configuration.journeys.definition import Journey, SendStep
 from models.configuration.journeys.versions import places_of
@@ -218,10 +219,11 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    events, consent, churn, rules, caps, quiet_hours, segments, lifecycle, journeys
+    events, consent, churn, rules, caps, quiet_hours, segments, lifecycle, journeys, campaigns
         As in ``perennial.yaml``. Without a lifecycle, users have no stages.
     templates
-        Templates of all rules, by name; if there are journeys, all templates, because runs may walk older versions.
+        Templates of all rules, by name. If there are journeys or campaigns, all templates, because older versions of
+        them may be under way.
     """
 
     timezone: str = "UTC"
@@ -235,6 +237,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     segments: tuple[SegmentRule, ...] = ()
     lifecycle: Lifecycle | None = None
     journeys: tuple[Journey, ...] = ()
+    campaigns: tuple[Campaign, ...] = ()
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
@@ -286,6 +289,19 @@ def send_rule(journey: Journey, step: SendStep) -> Rule:
     )
 
 
+def campaign_rule(campaign: Campaign) -> Rule:
+    """Return the rule by which the planner decides about the message of a campaign. The campaign itself triggers it."""
+    return Rule(
+        name=campaign.rule,
+        category=campaign.category,
+        when=Trigger(kind="event", name=campaign.name),
+        channels=campaign.channels,
+        template=campaign.template,
+        expires_after=campaign.expires_after,
+        purpose=campaign.purpose,
+    )
+
+
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Configuration)
 
@@ -299,7 +315,7 @@ def encode(configuration: Configuration) -> bytes:
     'Europe/Berlin'
     """
     plain = msgspec.to_builtins(configuration)
-    for name in ("segments", "lifecycle", "journeys"):
+    for name in ("segments", "lifecycle", "journeys", "campaigns"):
         if not plain[name]:
             # A configuration without them has the same bytes as at level 1, so it does not become a new version.
             del plain[name]

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from models import durations
 from models.conditions.schema import MAX_NAME, OnApply, Wherever
+from models.configuration.campaigns.written import CampaignForm
 from models.configuration.categories import Category
 from models.configuration.journeys.written import JourneyForm
 from models.events import Channel, EventType
@@ -278,7 +279,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle, journeys
+    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle, journeys, campaigns
         See the class of each section.
     """
 
@@ -292,6 +293,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     segments: list[SegmentDefinition] = []
     lifecycle: LifecycleDefinition | None = None
     journeys: list[JourneyForm] = []
+    campaigns: list[CampaignForm] = []
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

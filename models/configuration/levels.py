@@ -91,6 +91,15 @@ WaitStep: do do=wait duration id
 WaitUntilStep: at do do=wait_until id
 """
 
+_CAMPAIGNS = """
+Campaign: approval_above at audience category category=marketing category=transactional channels channels=email
+Campaign: channels=sms checked checked=at_send checked=at_start checked=at_start_and_at_send expires_after goal holdout
+Campaign: name pace purpose template
+CampaignTime: if_past if_past=drop if_past=now time
+Configuration: campaigns
+CampaignPace: first over then_wait
+"""
+
 
 def _names(text: str) -> frozenset[str]:
     """Return the names of a table with lines such as ``Struct: field other field=value``."""
@@ -111,6 +120,11 @@ def _find_conditions(configuration: Configuration) -> Iterator[tuple[str, object
 def _find_journeys(configuration: Configuration) -> Iterator[tuple[str, object]]:
     for i, journey in enumerate(configuration.journeys):
         yield f"journeys[{i}]", journey.name
+
+
+def _find_campaigns(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, campaign in enumerate(configuration.campaigns):
+        yield f"campaigns[{i}]", campaign.name
 
 
 def _find_operators(configuration: Configuration) -> Iterator[tuple[str, object]]:
@@ -148,6 +162,7 @@ ADDITIONS: tuple[Addition, ...] = (
     Addition(2, frozenset(f"ChurnSettings.activity={kind}" for kind in _IDENTITY), _find_identity),
     Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, _names(_JOURNEYS), _find_journeys),
+    Addition(2, _names(_CAMPAIGNS), _find_campaigns),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
     Addition(2, _names(_CONSENT), _find_purposes),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),

@@ -12,6 +12,8 @@ from models.conditions.parsing import parse_segments
 from models.conditions.schema import Operators, Wherever
 from models.configuration import stages
 from models.configuration import templates as liquid
+from models.configuration.campaigns.definition import Campaign
+from models.configuration.campaigns.parsing import check_campaigns, parse_campaigns
 from models.configuration.compiled import (
     ACTIVITY,
     Cap,
@@ -92,12 +94,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     quiet = written.quiet_hours
     if quiet is not None and quiet.start == quiet.end:
         raise InvalidConfiguration("quiet_hours.to", quiet.end, "another time than `from`")
-    rules = tuple(_rule(rule, f"rules[{i}]", templates) for i, rule in enumerate(written.rules))
-    seen: set[str] = set()
-    for i, rule in enumerate(rules):
-        if rule.name in seen:
-            raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
-        seen.add(rule.name)
+    rules = _rules(written.rules, templates)
     segments = parse_segments(mapping.get("segments", []))
     lifecycle = None if written.lifecycle is None else stages.read_lifecycle(written.lifecycle)
     require_silent_readers(segments)
@@ -106,11 +103,13 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         if rule.when.kind == "entered_stage":
             stages.require_stage(rule.when.name, lifecycle, f"rules[{i}].when.entered_stage")
     journeys = parse_journeys(mapping.get("journeys", []))
-    check_journeys(journeys, seen, templates, lifecycle)
+    check_journeys(journeys, {rule.name for rule in rules}, templates, lifecycle)
     refuse_cycles(journeys, segments)
-    _require_purposes(rules, journeys, written.consent)
+    campaigns = parse_campaigns(mapping.get("campaigns", []))
+    check_campaigns(campaigns, journeys, templates, lifecycle)
+    _require_purposes(rules, journeys, campaigns, written.consent)
     # Runs may walk older versions of journeys, whose templates no step of the newest version names.
-    used = set(templates) if journeys else {rule.template for rule in rules}
+    used = set(templates) if journeys or campaigns else {rule.template for rule in rules}
     return Configuration(
         timezone=written.timezone,
         events=_events(written.events),
@@ -123,7 +122,18 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         segments=segments,
         lifecycle=lifecycle,
         journeys=journeys,
+        campaigns=campaigns,
     )
+
+
+def _rules(written: Sequence[RuleDefinition], templates: Mapping[str, Template]) -> tuple[Rule, ...]:
+    rules = tuple(_rule(rule, f"rules[{i}]", templates) for i, rule in enumerate(written))
+    seen: set[str] = set()
+    for i, rule in enumerate(rules):
+        if rule.name in seen:
+            raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
+        seen.add(rule.name)
+    return rules
 
 
 def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template]) -> Rule:
@@ -224,11 +234,14 @@ def _existing_customers(written: ExistingCustomerDefinition | None) -> ExistingC
     return ExistingCustomers(tuple(dict.fromkeys(written.countries)), milliseconds(written.bought_within))
 
 
-def _require_purposes(rules: Sequence[Rule], journeys: Sequence[Journey], consent: ConsentDefinition) -> None:
-    """Check that users may consent to the purposes of all rules and journeys."""
+def _require_purposes(
+    rules: Sequence[Rule], journeys: Sequence[Journey], campaigns: Sequence[Campaign], consent: ConsentDefinition
+) -> None:
+    """Check that users may consent to the purposes of all rules, journeys and campaigns."""
     allowed = (MARKETING, *consent.purposes)
     named = [(f"rules[{i}].purpose", rule.purpose) for i, rule in enumerate(rules)]
     named += [(f"journeys[{i}].purpose", journey.purpose) for i, journey in enumerate(journeys)]
+    named += [(f"campaigns[{i}].purpose", campaign.purpose) for i, campaign in enumerate(campaigns)]
     for path, purpose in named:
         if purpose not in allowed:
             hint = f"`consent.purposes` lists those besides {MARKETING}"

@@ -29,6 +29,9 @@ Reason = Literal[
     "public_key",
     "exited",
     "cart_changed",
+    "held_out",
+    "left_audience",
+    "cancelled",
 ]
 """The reason why a message was deferred or dropped; empty for one that was sent.
 
@@ -40,6 +43,9 @@ Reason = Literal[
 - ``rule_gone``: the configuration in use has no such rule any more, or not its template.
 - ``exited``: the run of a journey has ended by an exit while the message waited.
 - ``cart_changed``: the cart was bought, emptied or changed while its reminder waited.
+- ``held_out``: the user belongs to the control group of a campaign.
+- ``left_audience``: the user was in the audience of a campaign at its start, but not when the message was to be sent.
+- ``cancelled``: the campaign was cancelled while the message waited.
 - ``public_key``: the event came with a browser key, so anyone could have sent it. It triggers no transactional message.
 """
 

@@ -47,13 +47,21 @@ class Planner:
     paused
         The channels that a command has paused.
     older
-        The ``send`` steps of older versions of journeys that runs still walk, as rules by their names.
+        The messages of campaigns, and the ``send`` steps of older versions of journeys that runs still walk, as rules
+        by their names.
+    held, cancelled
+        Ids of the starts of campaigns that are paused, and of those that were cancelled.
+    left
+        Ids of the starts of campaigns whose audience the recipient has left.
     """
 
     configuration: Configuration
     version: int = 0
     paused: Collection[str] = ()
     older: Mapping[str, Rule] = field(default_factory=dict)
+    held: Collection[str] = ()
+    cancelled: Collection[str] = ()
+    left: Collection[str] = ()
 
     def plan(self, rule: Rule, signal: Signal, recipient: Recipient) -> Decision:
         """Decide about one rule that a signal triggered, and record the decision in the recipient's ledger.
@@ -79,8 +87,8 @@ class Planner:
         if signal.kind == "cart_left" and _was_sent_since(ledger, rule, signal.at):
             return proposal.drop("duplicate")
         waiting = [pending for pending in ledger.pending if pending.rule == rule.name]
-        if rule.category == "transactional" or proposal.is_of_journey:
-            if any(_cause_of(pending) == signal.cause for pending in waiting if proposal.is_of_journey):
+        if rule.category == "transactional" or proposal.is_keyed:
+            if any(_cause_of(pending) == signal.cause for pending in waiting if proposal.is_keyed):
                 return proposal.drop("duplicate")
             if any(pending.signal == proposal.encoded_signal for pending in waiting):
                 return proposal.drop("duplicate")
@@ -106,11 +114,15 @@ class Planner:
             decision = self.plan(rule, handed.signal, recipient)
         return msgspec.structs.replace(decision, replaces=handed.message)
 
+    def withhold(self, rule: Rule, signal: Signal, recipient: Recipient, reason: Reason, detail: str = "") -> Decision:
+        """Decide not to send a message for a reason that the planner does not know, and record it in the ledger."""
+        return self._proposal(rule, signal, recipient).drop(reason, detail=detail)
+
     def release(self, recipient: Recipient) -> tuple[Decision, ...]:
         """Decide again about all pending messages that are due, in the order in which they were deferred.
 
         A message that waits for its template is not decided again while the configuration that could not render it is
-        still in use. It keeps waiting.
+        still in use. It keeps waiting, and so does a message of a campaign that is paused.
         """
         ledger, now = recipient.customer.ledger, recipient.now
         ledger.pending = [self._prolonged(pending, now) for pending in ledger.pending]
@@ -150,12 +162,19 @@ class Planner:
         proposal = self._proposal(rule, signal, recipient)
         if signal.kind == "cart_left" and _has_cart_changed(proposal):
             return proposal.drop("cart_changed")
+        if signal.kind == "campaign" and (signal.run in self.cancelled or signal.run in self.left):
+            return proposal.drop("cancelled" if signal.run in self.cancelled else "left_audience")
         if pending.reason == "template_error" and recipient.now >= proposal.expires:
             return proposal.drop("template_error", detail=pending.detail)
         return self._decide(proposal)
 
     def _prolonged(self, pending: Pending, now: int) -> Pending:
-        """Return the pending message with a later ``until`` if this configuration has failed to render it."""
+        """Return the pending message with a later ``until`` if this configuration has failed to render it.
+
+        The same holds for a message of a campaign that is paused.
+        """
+        if pending.until <= now < pending.expires and self.held and _decode_signal(pending.signal).run in self.held:
+            return msgspec.structs.replace(pending, until=min(now + RENDER_RETRY_MS, pending.expires))
         has_failed = pending.reason == "template_error" and pending.configuration == self.version
         if not has_failed or pending.until > now or pending.expires <= now:
             return pending

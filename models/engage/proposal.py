@@ -49,8 +49,9 @@ class Proposal:
         The trigger and the model that decided, for people.
     zone
         The time zones that the recipient may be in.
-    is_of_journey
-        Whether the message is the send of a journey's step. Several of one step may wait, one for each run.
+    is_keyed
+        Whether the message is the send of a journey's step, or that of a campaign. Several of one step may wait, one
+        for each run.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class Proposal:
         self.rule = rule
         self.signal = signal
         self.recipient = recipient
-        # The send of a journey's step has a key, under which it is decided once, at whatever time.
-        self.is_of_journey = signal.kind == "journey_step"
-        self.id = message_id(recipient.user, rule.name, signal.cause, 0 if self.is_of_journey else signal.at)
+        # The send of a journey's step or of a campaign has a key, under which it is decided once, at whatever time.
+        self.is_keyed = signal.kind in ("journey_step", "campaign")
+        self.id = message_id(recipient.user, rule.name, signal.cause, 0 if self.is_keyed else signal.at)
         self.expires = signal.at + rule.expires_after
         self.why = explain(rule.name, signal, version)
         self.zone = zone_of(recipient.customer.facts.traits, configuration.timezone)
@@ -130,7 +131,7 @@ class Proposal:
             detail=f"the fallback: {failure}" if failure else "",
         )
         ledger.sent = caps.trimmed(self.configuration, [*ledger.sent, sent], now)
-        if not self.is_of_journey:
+        if not self.is_keyed:
             ledger.fired = {**ledger.fired, self.rule.name: now}
         decision = self._decision("sent", channel)
         return msgspec.structs.replace(decision, message=message, detail=failure, fallback=bool(failure))

@@ -23,6 +23,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "exited": "the journey had ended by an exit while the message waited",
         "rule_gone": "the rule was deleted while the message waited",
         "cart_changed": "the cart was bought, emptied or changed while the message waited",
+        "held_out": "the user belongs to the control group of the campaign",
+        "left_audience": "the user had left the audience of the campaign",
+        "cancelled": "the campaign was cancelled while the message waited",
     }
 )
 """Explanation of each ``decisions.Reason``, for people."""
@@ -64,5 +67,9 @@ def _happened(signal: Signal) -> str:
             return f"event {signal.name!r} ({signal.cause})"
         case "journey_step":
             return f"step {signal.name!r} of run {signal.run}"
+        case "campaign":
+            return f"campaign {signal.name!r}, start {signal.run}"
+        case "campaign_converted":
+            return f"campaign converted ({signal.name})"
         case "journey_entered" | "journey_refused" | "journey_converted" | "journey_ended":
             return f"{signal.kind.replace('_', ' ')} ({signal.name}: {signal.origin})"

@@ -18,6 +18,8 @@ from models.conditions.program import ValueName
 from models.conditions.recording import TruthRecord
 from models.conditions.steps import Change, ClauseStep, ValueChange
 from models.events import Event
+from models.fold import campaign_steps
+from models.fold.campaign_steps import CAMPAIGN
 from models.fold.conditions_in_use import ConditionsInUse
 from models.fold.live_user import LiveUser
 from models.fold.piece import Piece, Step
@@ -35,13 +37,19 @@ ADOPT = "adopt"
 
 
 def instant_of(step: Step) -> int:
-    """Return the time at which a step decides: the due time of a timer of this module, otherwise the clock."""
+    """Return the time at which a step decides: the due time of a timer of this module, otherwise the clock.
+
+    The turn of a user in a campaign is such a timer, too.
+    """
     timer = step.timer
-    return timer.due if timer is not None and timer.name in (CLAUSES, ADOPT) else step.now
+    if timer is None:
+        return step.now
+    return timer.due if timer.name in (CLAUSES, ADOPT) or timer.name.startswith(CAMPAIGN) else step.now
 
 
 def begin(piece: Piece, conditions: ConditionsInUse, step: Step) -> None:
     """Bring the user of a step to the conditions in use, before the step changes anything."""
+    campaign_steps.begin(piece, step)
     user, facts, event = step.user, step.user.facts, step.event
     if event is not None and event.traits is not None and conditions.program.zoned:
         _person(piece, conditions, user)  # has the time zone before the event, which may change it

@@ -6,11 +6,12 @@ the step before which its timer is due.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import NamedTuple
+from dataclasses import replace
 
 from models.batch import Output
-from models.fold.assessment import crosses, has_old_risk, has_old_segment
+from models.fold.aligned_results import Aligned, AlignedResults
+from models.fold.assessment import crosses
+from models.fold.campaign_decisions import CampaignDecisions
 from models.fold.clause_steps import instant_of
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
@@ -18,7 +19,7 @@ from models.fold.failures import Cause, StepFailed
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, PENDING, RUNS, WAITS, LiveUser
 from models.fold.outputs import count_effects, encode_effects, encode_signals
-from models.fold.piece import Alignment, Piece, Step
+from models.fold.piece import Piece, Step
 from models.fold.reactions import Reactions, with_trust
 from models.fold.scores import PieceScores
 from models.fold.segment_decisions import SegmentDecisions
@@ -29,28 +30,6 @@ from models.units import HOUR
 
 RETRY_MS = HOUR
 """Time after which the runs of a user go on whose timer has failed, milliseconds."""
-
-
-class _Aligned(NamedTuple):
-    """The results that the versions in use give for a user as of the last assessment before the piece.
-
-    Attributes
-    ----------
-    user
-        The user.
-    number
-        Number of the step from which on decisions see these results.
-    segment, segment_version, risk, risk_version, risk_at
-        See :class:`~models.profile.ledger.Ledger`.
-    """
-
-    user: LiveUser
-    number: int
-    segment: str | None
-    segment_version: int
-    risk: float | None
-    risk_version: int
-    risk_at: int
 
 
 class DecisionsPass:
@@ -73,14 +52,17 @@ class DecisionsPass:
         self._versions = piece.versions
         self._outputs = piece.outputs
         self._timers = DecisionTimers(piece)
-        self._aligned: deque[_Aligned] = deque()
         segments = piece.versions.segments
         self._names: tuple[str, ...] = () if segments is None else segments.names
+        self._aligned = AlignedResults(piece.versions, scores, self._names)
         self._numbers: dict[str, int] = {} if segments is None else segments.numbers
         conditions = piece.versions.conditions
         by_rule = None if conditions is None else SegmentDecisions(piece, scores, conditions, self._names, self._timers)
         self._by_rule, self._features = by_rule, None if by_rule is None else by_rule.features
         self._reactions = Reactions(piece, by_rule, self._timers)
+        self._campaigns: CampaignDecisions | None = None
+        if by_rule is not None and piece.versions.campaigns.orders:
+            self._campaigns = CampaignDecisions(piece, by_rule, self._reactions.recipient)
 
     def run(self) -> None:
         """Make all decisions, and bring the ledgers to the end of the piece.
@@ -90,14 +72,14 @@ class DecisionsPass:
         StepFailed
             A step has failed; all steps before it have succeeded.
         """
-        self._aligned.extend(map(self._results_of, self._piece.alignments))
+        self._aligned.add(self._piece.alignments)
         self._complete_examples()
         steps = self._find_moves()
         if self._piece.agenda:
             steps = sorted({id(step): step for step in (*steps, *self._piece.agenda)}.values(), key=_number)
         for step in steps:
             self._release_before(step.number)
-            self._align_before(step.number + 1)
+            self._aligned.apply_before(step.number + 1)
             try:
                 if (timer := step.timer) is not None and timer.name in DECIDED:
                     if step.user.decided.get(timer.name) == timer.due:  # otherwise the timer was moved since
@@ -107,31 +89,12 @@ class DecisionsPass:
             except Exception as error:
                 raise StepFailed(step.number, error, self._piece.cause_of(step)) from error
         self._release_before(self._piece.number + 1)
-        self._align_before(self._piece.number + 1)
+        self._aligned.apply_before(self._piece.number + 1)
         for row, scored in enumerate(self._piece.rows):
             if scored is not None and scored.user.row == row:
                 self._apply(scored.user, row)
 
     # --- scores ----------------------------------------------------------------------------------------------------
-
-    def _results_of(self, alignment: Alignment) -> _Aligned:
-        versions, scores, (user, row, at, number) = self._versions, self._scores, alignment
-        ledger = user.ledger
-        segment, segment_version = ledger.segment, ledger.segment_version
-        if scores.segments is not None and has_old_segment(user, versions):
-            segment, segment_version = self._names[scores.segments[row]], versions.segments_number
-        risk, risk_version, risk_at = ledger.risk, ledger.risk_version, ledger.risk_at
-        if scores.risks is not None and has_old_risk(user, versions):
-            risk, risk_version, risk_at = scores.risks[row], versions.churn_number, at
-        return _Aligned(user, number, segment, segment_version, risk, risk_version, risk_at)
-
-    def _align_before(self, number: int) -> None:
-        """Give the ledgers the results of the versions in use, for all users that are aligned before this step."""
-        while self._aligned and self._aligned[0].number < number:
-            one = self._aligned.popleft()
-            ledger = one.user.ledger
-            ledger.segment, ledger.segment_version = one.segment, one.segment_version
-            ledger.risk, ledger.risk_version, ledger.risk_at = one.risk, one.risk_version, one.risk_at
 
     def _complete_examples(self) -> None:
         for example, step in self._piece.taken:
@@ -144,13 +107,13 @@ class DecisionsPass:
     def _find_moves(self) -> list[Step]:
         """Return the steps whose scores say something new: another segment, or a risk that has crossed a threshold."""
         segments, risks, thresholds = self._scores.segments, self._scores.risks, self._versions.risk_thresholds
-        numbers, found, aligned = self._numbers, [], {one.user.key: one for one in self._aligned}
+        numbers, found, aligned = self._numbers, [], self._aligned.by_user()
         by_rule = self._by_rule
         for row, step in enumerate(self._piece.rows):
             if step is None:
                 continue
             user, before = step.user, step.before
-            first: Ledger | _Aligned = aligned.get(user.key, user.ledger)
+            first: Ledger | Aligned = aligned.get(user.key, user.ledger)
             if segments is not None:
                 known = numbers.get(first.segment or "") if before < 0 else segments[before]
                 step.has_moved = segments[row] != known
@@ -184,6 +147,7 @@ class DecisionsPass:
         if step.adoption is not None and by_rule is not None:
             self._apply(user, step.before if step.is_scored else step.row)
             adopted = by_rule.adopt(step)
+        self._judge(step)
         if step.has_moved:
             effects.signals = self._signals(step)
             if not (step.has_work or step.has_crossed or self._reactions.are_awaited(effects.signals)):
@@ -196,6 +160,11 @@ class DecisionsPass:
             effects.signals += by_rule.decide(step)
         for task in step.agenda or ():
             task(effects, ledger, self._scores)
+        if self._campaigns is not None:
+            if step.turn_of is not None:
+                self._campaigns.take_turn(step, effects)
+            if step.is_goal:
+                self._campaigns.convert(step, effects)
         if adopted or effects.signals or effects.handed_over:
             effects.signals = [*adopted, *with_trust(step, effects.signals)]
             self._reactions.react(step, effects)
@@ -206,7 +175,7 @@ class DecisionsPass:
             if user.is_merged and step.event is not None and step.event.identity is not None:
                 self._timers.set(user, WAITS, NEVER, step.number)
                 self._timers.set(user, RUNS, NEVER, step.number)
-        self._emit(user, effects, step.number)
+        self._emit(step, effects)
 
     def _signals(self, step: Step) -> list[Signal]:
         """Return the signals that follow from the scores of a step."""
@@ -244,7 +213,18 @@ class DecisionsPass:
         for signal in signals:
             self._outputs.count("signals", signal.kind)
 
-    def _emit(self, user: LiveUser, effects: StepEffects, number: int) -> None:
+    def _judge(self, step: Step) -> None:
+        """Decide the audiences of campaigns, as of before the step."""
+        if step.judges and self._campaigns is not None:
+            self._apply(step.user, step.before if step.is_scored else step.row)
+            self._campaigns.judge(step)
+
+    def _emit(self, step: Step, effects: StepEffects) -> None:
+        user, number = step.user, step.number
+        if self._campaigns is not None and effects.decisions:
+            self._campaigns.note(step, effects.decisions, have_waited=False)
+        if step.turn_of is not None:
+            self._outputs.count("timers_fired", "campaign")
         self._outputs.add_decided(number, encode_effects(user.key, effects))
         count_effects(effects, self._outputs.counts)
 
@@ -253,7 +233,7 @@ class DecisionsPass:
     def _release_before(self, number: int) -> None:
         """Fire the timers that decisions have set and that are due before the step of this number."""
         for user, release in self._timers.due_before(number):
-            self._align_before(release.number)
+            self._aligned.apply_before(release.number)
             cause = self._timers.cause_of(release)
             try:
                 timer = Timer(release.entry[0], release.name)
@@ -273,9 +253,13 @@ class DecisionsPass:
             if timer.name == RUNS:  # the runs go on later, because every run ends
                 self._timers.set(user, RUNS, max(timer.due, step.now) + RETRY_MS, step.number)
             return self._outputs.rejected_release(cause, error, step.now)
+        self._judge(step)
         self._apply(user, step.row)
         if timer.name == PENDING:
-            effects.decisions.extend(self._versions.planner().release(self._reactions.recipient(step)))
+            planner = self._versions.planner()
+            if self._campaigns is not None:
+                planner = replace(planner, left=self._campaigns.left(step, step.now))
+            effects.decisions.extend(planner.release(self._reactions.recipient(step)))
             self._schedule_pending(user, step)
         elif timer.name == RUNS:
             self._reactions.wake(step, timer.due, effects)
@@ -285,6 +269,8 @@ class DecisionsPass:
             self._reactions.follow(step, timer.due, effects)
         if effects.has_moved_pending:
             self._schedule_pending(user, step)
+        if self._campaigns is not None and effects.decisions:
+            self._campaigns.note(step, effects.decisions, have_waited=timer.name == PENDING)
         records = encode_effects(user.key, effects)
         count_effects(effects, self._outputs.counts)
         self._outputs.count("timers_fired", timer.name)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from models.batch import Record
-from models.fold import clause_steps, step
+from models.fold import campaign_steps, clause_steps, step
 from models.fold.clause_steps import ADOPT, CLAUSES
 from models.fold.due_times import Entry
 from models.fold.event_fold import EventFold
@@ -16,10 +16,11 @@ from models.fold.failures import RECORD, Cause, StepFailed
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, LiveUser
 from models.fold.partition_state import PartitionState
-from models.fold.piece import Piece, Step
+from models.fold.piece import Piece
 from models.log import (
     CONTROL,
     BringHistory,
+    CampaignOrder,
     Clock,
     Control,
     HistoryComplete,
@@ -33,7 +34,7 @@ from models.log import (
 from models.profile import lateness, seen_ids
 from models.profile.ledger import NEVER, Timer
 
-EndingControl: TypeAlias = Clock | Use | Instruction | BringHistory | HistoryComplete | ProfileSplit
+EndingControl: TypeAlias = Clock | Use | Instruction | BringHistory | HistoryComplete | ProfileSplit | CampaignOrder
 """Control records that end a piece."""
 
 
@@ -166,7 +167,8 @@ class FactsPass:
                 raise _PieceFull
             self.popped.append(queue.pop())
             user = state.user(entry[1])
-            user.queued = NEVER
+            if self._passes_turn(user, entry):
+                continue
             self.timers_left -= 1
             self._outputs.number = piece.number
             self._fire_one(user, entry)
@@ -175,11 +177,17 @@ class FactsPass:
     def _fire_one(self, user: LiveUser, entry: Entry) -> None:
         """Fire one timer. Whether a timer that decisions set is still set, is decided in the third pass."""
         piece, due = self._piece, entry[0]
-        user.has_changed = True
         name = self._name_of(user, due)
+        if name.startswith(campaign_steps.CAMPAIGN):
+            self._take_turn(user, entry, name)
+            return
+        user.has_changed, user.queued = True, NEVER
         piece.timers.fire(piece.number, entry, name)
         if name in DECIDED:
-            piece.agenda.append(Step(user, piece.number, piece.now, None, Timer(due, name), user.row))
+            decided = piece.begin(user, None, Timer(due, name))
+            if piece.versions.conditions is not None:
+                campaign_steps.begin(piece, decided)
+            piece.agenda.append(decided)
             self._state.schedule(user)
             return
         timer, cause = Timer(due, name), (self._outputs.record.offset, name, *entry)
@@ -203,10 +211,40 @@ class FactsPass:
             self._outputs.count("timers_fired", name.partition(":")[0])
         self._state.schedule(user)
 
+    def _passes_turn(self, user: LiveUser, entry: Entry) -> bool:
+        """Pass over the turn of a user who is not a part of the campaign, and return whether this was one."""
+        walks = self._state.walks
+        if self._state.adopts_at(user.key, entry[0]) or (order := walks.order_at(user.key, entry[0])) is None:
+            return False
+        if campaign_steps.has_turn(user, order):
+            return False
+        walks.take(order, entry)
+        return True
+
+    def _take_turn(self, user: LiveUser, entry: Entry, name: str) -> None:
+        """Let the turn of a user in a campaign come. The user's own next timer stays in the queue."""
+        piece, state, cause = self._piece, self._state, Cause(self._outputs.record.offset, name, *entry)
+        order = state.walks.order_at(user.key, entry[0])
+        assert order is not None, "a turn without a campaign"
+        state.walks.take(order, entry)
+        piece.timers.fire(piece.number, entry, name)
+        if self._failures.errors and (error := self._failures.meet(cause)) is not None:
+            self._outputs.reject_timer(user.key, name, error)
+            return
+        try:
+            step.step_timer(piece, user, Timer(entry[0], name))
+        except Exception as failure:
+            raise StepFailed(piece.number, failure, cause) from failure
+        piece.has_success = True
+        state.schedule(user)
+
     def _name_of(self, user: LiveUser, due: int) -> str:
         """Return the name of the timer that fires; those that decisions set come last."""
         if self._state.adopts_at(user.key, due):
             return ADOPT
+        order = self._state.walks.order_at(user.key, due)
+        if order is not None:
+            return f"{campaign_steps.CAMPAIGN}:{order.id}"
         return user.find_due(due) if user.next_timer != due else user.ledger.timers[0].name
 
     # --- control records -------------------------------------------------------------------------------------------

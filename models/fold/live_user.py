@@ -79,6 +79,11 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         changes of the clauses at that time are not recorded.
     recalled
         Row of the user as of the last assessment before new conditions; -1 without one.
+    is_new
+        Whether the user was not stored before the piece.
+    judged
+        The campaigns that have judged the user, also in the first pass, by id: whether the user is new since their
+        start. ``None`` until they are needed.
     """
 
     key: bytes
@@ -105,6 +110,8 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     is_waiting: bool = False
     lost: tuple[int, int] | None = None
     recalled: int = -1
+    is_new: bool = False
+    judged: dict[str, bool] | None = None
 
     def __repr__(self) -> str:
         """Name the user, and show the next timers."""
@@ -156,6 +163,12 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
         """Whether the user is an anonymous id whose profile has moved to a known user, so that it has no events."""
         identity = self.customer.identity
         return identity is not None and identity.owner is not None and not self.facts.events
+
+    def judged_orders(self) -> dict[str, bool]:
+        """Return the campaigns that have judged the user (see ``judged``), to be changed."""
+        if self.judged is None:
+            self.judged = {mark.order: mark.state == "new" for mark in self.ledger.campaigns}
+        return self.judged
 
     def open_identity(self) -> ProfileIdentity:
         """Return the links of the user to other profiles, to be changed."""

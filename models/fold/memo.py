@@ -6,6 +6,7 @@ import msgspec
 
 from models.batch import Restored
 from models.errors import StateMismatch
+from models.fold.campaigns_in_use import CAMPAIGNS_KEY
 from models.fold.conditions_in_use import CONDITIONS_KEY
 from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.versions import Versions
@@ -104,7 +105,8 @@ def versions_in_use(state: Restored, memo: Memo) -> Versions:
     versions = Versions(paused=set(memo.paused))
     for name, number in memo.numbers.items():
         versions.use(name, number, b"" if name == LEVEL else state.records[content_key(name)])
-    versions.restore_conditions(state.records.get(CONDITIONS_KEY), state.records.get(JOURNEYS_KEY))
+    records = state.records
+    versions.restore_conditions(*(records.get(key) for key in (CONDITIONS_KEY, JOURNEYS_KEY, CAMPAIGNS_KEY)))
     return versions
 
 

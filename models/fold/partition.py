@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from models.batch import Batch, Output, Outputs, Record, Restored
 from models.delivery.notices import HOLD_KEY, ChannelPaused, encode_notice
 from models.events import CHANNELS
+from models.fold.campaign_walks import CURSOR_KEY
+from models.fold.campaigns_in_use import CAMPAIGNS_KEY
 from models.fold.conditions_in_use import CONDITIONS_KEY, AskedConditions
 from models.fold.decisions_pass import DecisionsPass
 from models.fold.facts_pass import EndingControl, FactsPass, Limits
@@ -33,7 +35,7 @@ from models.fold.split_fold import SplitFold
 from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
 from models.identity.splitting import LeftOut
 from models.levels import LEVEL, require_known
-from models.log import BringHistory, Clock, HistoryComplete, Instruction, ProfileSplit, Use
+from models.log import BringHistory, CampaignOrder, Clock, HistoryComplete, Instruction, ProfileSplit, Use
 
 MAX_TIMERS = 2_000
 """Maximum number of timers fired per slice, apart from releases within a piece; bounds the work of one commit."""
@@ -161,7 +163,8 @@ class _Slice:
         self._max_steps = self._steps = max_steps
         self._failures = KnownFailures()
         self._outputs = Outputs()
-        self._contents: dict[bytes, bytes] = {}
+        self._contents: dict[bytes, bytes | None] = {}
+        self._is_full = False
 
     def run(self, begin: int) -> int:
         """Fold the records from index ``begin`` on, and return the index of the first record that is not folded."""
@@ -177,6 +180,7 @@ class _Slice:
                 continue
             self._steps = min(2 * self._steps, self._max_steps)
             if is_full:
+                self._is_full = True
                 break
         return begin
 
@@ -185,6 +189,8 @@ class _Slice:
         outputs, state = self._outputs, self._state
         outputs.next_due = state.next_due()
         outputs.commit.state = state.take_changes()
+        if state.versions.campaigns.orders:
+            self._contents[CURSOR_KEY] = state.walks.cursor() if self._is_full else None
         outputs.commit.state.update(self._contents)
         state.memo.numbers = state.versions.numbers
         state.memo.paused = sorted(state.versions.paused)
@@ -221,7 +227,7 @@ class _Slice:
             batch.records, begin, state.memo.now, BEFORE_ALL if self._steps == 1 else failures.ends_before
         )
         piece = Piece(state.versions, outputs, state.memo.now, timers)
-        piece.members = state.members
+        piece.members, piece.walks = state.members, state.walks
         facts = FactsPass(state, piece, Limits(min(self._steps, failures.max_steps), self._timers_left), failures)
         end = -1
         try:
@@ -232,6 +238,7 @@ class _Slice:
             state.members.move(piece.moves)
             state.stages.count(piece.stages)
             state.runs.move(piece.runs)
+            state.campaigns.move(piece.campaigns)
         except Exception as error:
             for entry in facts.popped:
                 state.due.add(*entry)
@@ -279,6 +286,8 @@ class _Slice:
         elif isinstance(control, BringHistory | HistoryComplete):
             self._state.follow_history(control)
             self._store_conditions()
+        elif isinstance(control, CampaignOrder):
+            self._follow_order(control, record)
         elif isinstance(control, ProfileSplit):
             self._split(control, record)
         elif isinstance(control, Clock):
@@ -308,6 +317,21 @@ class _Slice:
             self._store_conditions()
         if had_journeys or self._state.versions.journeys:
             self._contents[JOURNEYS_KEY] = self._state.versions.journeys.encode()
+        if self._state.versions.campaigns.orders:
+            self._contents[CAMPAIGNS_KEY] = self._state.versions.campaigns.encode()
+
+    def _follow_order(self, control: CampaignOrder, record: Record) -> None:
+        """Start, pause, resume or cancel a campaign."""
+        state, before = self._state, self._state.versions.campaigns
+        try:
+            for entry in state.walks.follow(control, state.memo.now, state.keys()):
+                state.due.add(*entry)
+        except Exception as error:  # noqa: BLE001 - a record of which the fold cannot get rid would stop the lane
+            self._reject(record, error)
+            return
+        if state.versions.campaigns is not before:
+            state.campaigns.keep(order.id for order in state.versions.campaigns.orders)
+            self._contents[CAMPAIGNS_KEY] = state.versions.campaigns.encode()
 
     def _split(self, control: ProfileSplit, record: Record) -> None:
         """End a link in one profile."""

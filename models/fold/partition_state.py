@@ -7,6 +7,8 @@ import msgspec
 from models.batch import Restored
 from models.events import Event
 from models.fold.buyer_counts import BuyerCounts
+from models.fold.campaign_counts import CountedCampaigns
+from models.fold.campaign_walks import CampaignWalks
 from models.fold.conditions_in_use import ConditionsChange
 from models.fold.due_times import DueTimes, Entry
 from models.fold.journey_counts import RunCounts
@@ -33,10 +35,11 @@ class PartitionState:
 
     Attributes
     ----------
-    due
-        Users by their next timer.
-    members, stages, buyers, runs
-        Counts of members of segments by rule, of users by stage, of buyers by cut points, and of runs of journeys.
+    due, walks
+        Users by their next timer, and the walks of campaigns over them.
+    members, stages, buyers, runs, campaigns
+        Counts of members of segments by rule, of users by stage, of buyers by cut points, of runs of journeys, and of
+        users in campaigns.
     memo
         The partition's clock and counters.
     versions
@@ -65,10 +68,14 @@ class PartitionState:
         self.stages = StageCounts(committed)
         self.buyers = BuyerCounts(committed)
         self.runs = RunCounts(committed)
+        self.campaigns = CountedCampaigns(committed)
+        self.walks = CampaignWalks(self.versions, committed, self.memo.now)
         for key, packed in committed.records.items():
             if key[:1] != CONTROL and (due := codec.header(packed)[1]) != NEVER:
                 self.due.add(due, key)
         self._add_adoptions()
+        for entry in self.walks.waiting(self.keys()):
+            self.due.add(*entry)
 
     def __repr__(self) -> str:
         """Show the clock, and the amounts stored and cached."""
@@ -80,6 +87,8 @@ class PartitionState:
 
     def begin_piece(self) -> Memo:
         """Begin a piece, and return what :meth:`abandon_piece` needs."""
+        if self.versions.campaigns.orders:
+            self.walks.begin_piece(self.memo.now, self.due.first())
         return msgspec.structs.replace(self.memo, passed_over=dict(self.memo.passed_over))
 
     def abandon_piece(self, memo: Memo) -> None:
@@ -87,6 +96,7 @@ class PartitionState:
         self._live.clear()
         self.due.discard(self._added)
         self._added.clear()
+        self.walks.abandon_piece()
         self.memo = memo
         self._cutoffs = None
 
@@ -98,6 +108,7 @@ class PartitionState:
         if user is None:
             packed = self._stored(key)
             user = self._live[key] = live_user(key, Customer() if packed is None else codec.unpack(packed))
+            user.is_new = packed is None
             if (conditions := self.versions.conditions) is not None and conditions.waiting and packed is not None:
                 user.is_waiting = user.facts.conditions != conditions.generation
         return user
@@ -106,7 +117,7 @@ class PartitionState:
         """Replace a user of the piece in progress by another state, and add its next timer to the queue."""
         before, user = self.user(key), live_user(key, customer)
         user.has_changed, user.queued = True, NEVER
-        user.stored_rfm, user.is_waiting = before.stored_rfm, before.is_waiting
+        user.stored_rfm, user.is_waiting, user.is_new = before.stored_rfm, before.is_waiting, before.is_new
         self._live[key] = user
         self.schedule(user)
 
@@ -130,7 +141,7 @@ class PartitionState:
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
         changed = dict[bytes, bytes | None](self._changed)
-        for one in (self.members, self.stages, self.buyers, self.runs):
+        for one in (self.members, self.stages, self.buyers, self.runs, self.campaigns):
             changed.update(one.take_changes())
         self._changed.clear()
         return changed
@@ -154,16 +165,18 @@ class PartitionState:
         """Return whether an entry of the queue is the next timer of its user, or the timer of a deferred message."""
         due, key = entry
         user = self._live.get(key)
-        if user is None:
-            return self._next_due_of(key) == due or self.adopts_at(key, due)
-        is_next = due in (user.next_timer, user.next_decided)
-        return is_next or self.adopts_at(key, due)
+        dues = (self._next_due_of(key),) if user is None else (user.next_timer, user.next_decided)
+        return due in dues or self._is_due(key, due)
+
+    def _is_due(self, key: bytes, due: int) -> bool:
+        """Return whether a timer of the partition is due for a user at a time."""
+        return self.adopts_at(key, due) or self.walks.order_at(key, due) is not None
 
     def next_due(self) -> int | None:
         """Return the due time of the partition's next timer; remove entries of the queue that are out of date."""
         while (entry := self.due.first()) is not None:
             due, key = entry
-            if due == self._next_due_of(key) or self.adopts_at(key, due):
+            if due == self._next_due_of(key) or self._is_due(key, due):
                 return due
             self.due.pop()
         return None
@@ -174,7 +187,7 @@ class PartitionState:
 
     def _due_times_of(self, key: bytes) -> list[int]:
         user, conditions = self._live.get(key), self.versions.conditions
-        times = [self._next_due_of(key)]
+        times = [self._next_due_of(key), *self.walks.turns_of(key)]
         if conditions is not None:
             times.append(conditions.due_of(key))
         return times if user is None else [*times, user.next_timer, *user.decided.values()]
@@ -196,10 +209,10 @@ class PartitionState:
         """Add the times at which users come to new conditions to the queue."""
         conditions = self.versions.conditions
         if conditions is not None and not conditions.is_complete:
-            for key in self._keys():
+            for key in self.keys():
                 self.due.add(conditions.due_of(key), key)
 
-    def _keys(self) -> set[bytes]:
+    def keys(self) -> set[bytes]:
         """Return the keys of all users."""
         return {key for keys in (self._committed.records, self._changed) for key in keys if key[:1] != CONTROL}
 
@@ -209,7 +222,7 @@ class PartitionState:
         """Use a version, see :meth:`Versions.use`; it may change the cut-offs and the conditions."""
         self._cutoffs = None
         before = self.versions.conditions
-        users = len(self._keys()) if name in (CONFIGURATION, POPULATION) else 0
+        users = len(self.keys()) if name in (CONFIGURATION, POPULATION) else 0
         change, walked = ConditionsChange(self.memo.now, users), tuple(self.runs.active_versions())
         is_used = self.versions.use(name, version, content, change, walked)
         conditions = self.versions.conditions
@@ -231,7 +244,7 @@ class PartitionState:
         if isinstance(control, BringHistory):
             conditions.bring_history(control.clauses)
         elif conditions.program.pending & frozenset(control.clauses):
-            change = ConditionsChange(self.memo.now, len(self._keys()))
+            change = ConditionsChange(self.memo.now, len(self.keys()))
             covered_from = self.memo.now if control.covered_from == FROM_NOW else control.covered_from
             self.versions.conditions = conditions.with_history(control.clauses, covered_from, change)
             self._add_adoptions()

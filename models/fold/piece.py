@@ -25,8 +25,11 @@ from typing import NamedTuple
 import msgspec
 
 from models.conditions.steps import ClauseStep
+from models.engage.campaigns.moves import CampaignMove
+from models.engage.campaigns.orders import Order
 from models.engage.journeys.walking import RunMove
 from models.events import Event
+from models.fold.campaign_walks import CampaignWalks
 from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, STATEMENT, Cause
 from models.fold.live_user import LiveUser
@@ -88,6 +91,12 @@ class Step(msgspec.Struct, eq=False, gc=False):
         The clauses that the step has changed, and the segments to decide; ``None`` for none.
     is_awaited
         Whether a journey may react to the event.
+    is_goal
+        Whether the event may be the goal of a campaign.
+    judges
+        The campaigns that judge the user before the step.
+    turn_of
+        The campaign in which the turn of the user has come; ``None`` for none.
     rfm
         The scores of a buyer that the step issues (:mod:`models.fold.rfm`); ``None`` for none.
     """
@@ -109,6 +118,9 @@ class Step(msgspec.Struct, eq=False, gc=False):
     clauses: ClauseStep | None = None
     rfm: RfmChange | None = None
     is_awaited: bool = False
+    is_goal: bool = False
+    judges: tuple[Order, ...] = ()
+    turn_of: Order | None = None
 
     @property
     def at(self) -> int:
@@ -118,9 +130,9 @@ class Step(msgspec.Struct, eq=False, gc=False):
     @property
     def has_work(self) -> bool:
         """Whether the step has something to decide that is known before the scores."""
-        if self.agenda is not None or self.clauses is not None:
+        if self.agenda is not None or self.clauses is not None or self.judges or self.turn_of is not None:
             return True
-        return self.is_awaited or self.adoption is not None or self.rfm is not None
+        return self.is_awaited or self.is_goal or self.adoption is not None or self.rfm is not None
 
     @property
     def cause(self) -> str:
@@ -191,6 +203,10 @@ class Piece:
         Moves of users between stages of the lifecycle.
     runs
         What has happened to runs of journeys.
+    campaigns
+        What has happened to users in campaigns.
+    walks
+        The walks of the campaigns; ``None`` if no campaign was started.
     completes_conditions
         Whether all users have come to the conditions in use by the end of the piece.
     has_success
@@ -213,6 +229,8 @@ class Piece:
         self.members: MemberCounts | None = None
         self.stages: list[StageCount] = []
         self.runs: list[RunMove] = []
+        self.campaigns: list[CampaignMove] = []
+        self.walks: CampaignWalks | None = None
         self.completes_conditions = False
         self.has_success = False
 

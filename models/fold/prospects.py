@@ -19,6 +19,7 @@ from models.conditions.user_state import ClauseState, Memberships, UserCondition
 from models.conditions.writing import canonical, digest
 from models.configuration.compiled import Configuration
 from models.configuration.marks import readers_of_marks
+from models.engage.campaigns.audience import watched_clauses
 from models.engage.journeys.walking import user_clauses
 from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, dependents_of, succession
 from models.fold.user_values import DecisionValues, time_zone
@@ -292,7 +293,7 @@ def _settled(in_use: AskedConditions, pending: frozenset[int]) -> AskedCondition
 
 def _asked_by(configuration: Configuration) -> AskedConditions:
     """Return the conditions that a configuration asks for."""
-    clauses = user_clauses(configuration.journeys)
+    clauses = tuple(dict.fromkeys((*user_clauses(configuration.journeys), *watched_clauses(configuration.campaigns))))
     return AskedConditions(configuration.segments, configuration.lifecycle, clauses=clauses)
 
 

@@ -163,8 +163,7 @@ class SegmentDecisions:
         before
             The values of the marks before, by name.
         """
-        person = self._person(step, step.number)
-        changes = [ValueChange("mark", name, previous) for name, previous in before.items()]
+        person, changes = self._person(step, step.number), [ValueChange("mark", *one) for one in before.items()]
         found = self._evaluator.revalue(step.user.open_conditions(), changes, at, person)
         moves = [] if found is None else self._decide(step, found, self._view(step, at, step.number, person))
         self._count(step.user, moves)
@@ -172,15 +171,17 @@ class SegmentDecisions:
 
     # --- truths for journeys ---------------------------------------------------------------------------------------
 
-    def view(self, step: Step, at: int) -> RecordedView:
-        """Return the truths after a step, at a time, for :meth:`truth`."""
-        return self._view(step, at, step.number, self._person(step, step.number))
+    def view(self, step: Step, at: int, *, is_before: bool = False) -> RecordedView:
+        """Return the truths after a step or before it, at a time, for :meth:`truth`."""
+        number = step.number - 1 if is_before else step.number
+        return self._view(step, at, number, self._person(step, number))
 
     def truth(self, view: RecordedView, clause: Condition) -> Truth:
-        """Return the truth of a single clause, which the conditions in use know."""
+        """Return the truth of a single clause; unknown if the conditions in use do not know it."""
         program = self._program
         if not isinstance(clause, SegmentClause):
-            return view.leaf(program.leaves[digest(canonical(clause))])
+            leaf = program.leaves.get(digest(canonical(clause)))
+            return None if leaf is None else view.leaf(leaf)
         index = program.index_of(clause.name)
         if index < 0:
             return view.learned(clause.name, clause.duration)

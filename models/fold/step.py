@@ -17,7 +17,7 @@ from models.engage.handed_over import HandedMessage
 from models.engage.reports import reports_of
 from models.engage.rules import rules_met
 from models.events import MICROS, REPORTED, Channel, Event, Forwarding
-from models.fold import assessment, buyer_steps, clause_steps
+from models.fold import assessment, buyer_steps, campaign_steps, clause_steps
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
 from models.fold.outputs import encode_interaction
@@ -87,7 +87,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         _note_purchase(user)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
-    step.is_awaited = versions.journeys.reads(event)
+    step.is_awaited, step.is_goal = versions.journeys.reads(event), versions.campaigns.reads(event)
     if kind in REPORTED:
         _record_outcome(piece, step, event)
     if event.lines or kind == "purchase":
@@ -143,6 +143,8 @@ def step_timer(piece: Piece, user: LiveUser, timer: Timer) -> None:
     if kind == clause_steps.CLAUSES:
         if conditions is not None:
             clause_steps.expire(piece, conditions, step, timer)
+    elif kind == campaign_steps.CAMPAIGN:
+        campaign_steps.take_turn(piece, step, timer)
     elif kind == assessment.ASSESS:
         if not user.is_aligned:
             assessment.align(piece, user)

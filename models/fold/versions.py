@@ -11,6 +11,7 @@ from models.conditions.gaps import has_gaps, scale_of
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
+from models.fold.campaigns_in_use import CampaignsInUse, restored_campaigns
 from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, restored, succession
 from models.fold.journeys_in_use import JourneysInUse, restored_journeys
 from models.learning import population
@@ -53,6 +54,8 @@ class Versions:
         The conditions of the segments by rule; ``None`` if there was never one.
     journeys
         The journeys of the configuration, and older versions that runs still walk.
+    campaigns
+        The campaigns that were started.
     watched
         Conditions that are folded instead of those of the configurations; ``None`` for those.
     paused
@@ -75,12 +78,19 @@ class Versions:
     event_names: frozenset[str] = frozenset()
     conditions: ConditionsInUse | None = None
     journeys: JourneysInUse = field(default_factory=JourneysInUse)
+    campaigns: CampaignsInUse = field(default_factory=CampaignsInUse)
     watched: AskedConditions | None = None
     paused: set[str] = field(default_factory=set)
 
     def planner(self) -> Planner:
         """Return a planner under the configuration in use."""
-        return Planner(self.configuration, self.configuration_number, self.paused, self.journeys.older_sends)
+        campaigns, older = self.campaigns, self.journeys.older_sends
+        if not campaigns.orders:
+            return Planner(self.configuration, self.configuration_number, self.paused, older)
+        others = {**older, **campaigns.rules}
+        return Planner(
+            self.configuration, self.configuration_number, self.paused, others, campaigns.held, campaigns.cancelled
+        )
 
     def number(self, name: str) -> int:
         """Return the version of ``name`` in use; 0 for none."""
@@ -135,11 +145,11 @@ class Versions:
             zone = None if configuration.timezone == "UTC" else zones.zone(configuration.timezone)
             carts, risks = rules.cart_timers(configuration), rules.churn_thresholds(configuration)
             names, journeys = rules.event_names(configuration), self._journeys_after(configuration, walked)
-            conditions = self._succession(configuration, journeys, change)
+            campaigns = self.campaigns.after(configuration.campaigns, 0 if change is None else change.at)
+            conditions = self._succession(configuration, journeys, change, campaigns)
             self.configuration, self.configuration_number, self.zone = configuration, version, zone
-            self.journeys = journeys
-            self.cart_timers, self.risk_thresholds, self.event_names = carts, risks, names
-            self.conditions = conditions
+            self.journeys, self.campaigns = journeys, campaigns
+            self.cart_timers, self.risk_thresholds, self.event_names, self.conditions = carts, risks, names, conditions
         elif name == CHURN:
             churn = ChurnScorer.decode(content)
             self.churn, self.churn_number = _tried(churn), version
@@ -158,7 +168,12 @@ class Versions:
             return self.journeys
         return self.journeys.after(configuration.journeys, walked)
 
-    def asked(self, configuration: Configuration, journeys: JourneysInUse | None = None) -> AskedConditions:
+    def asked(
+        self,
+        configuration: Configuration,
+        journeys: JourneysInUse | None = None,
+        campaigns: CampaignsInUse | None = None,
+    ) -> AskedConditions:
         """Return what asks for conditions under a configuration, its journeys, and the population in use.
 
         Parameters
@@ -167,23 +182,32 @@ class Versions:
             The configuration.
         journeys
             Its journeys with the older ones that runs walk; by default, those that would be in use after those in use.
+        campaigns
+            The campaigns that were started; by default, those in use.
         """
         if journeys is None:
             journeys = self._journeys_after(configuration, ())
         segments, lifecycle = configuration.segments, configuration.lifecycle
         gaps = None if self.population is None else self.population.gaps
         moves = () if lifecycle is None else (move.when for move in lifecycle.moves)
-        asked = AskedConditions(segments, lifecycle, clauses=journeys.clauses, has_journeys=bool(journeys))
-        conditions = (*(segment.when for segment in segments), *moves, *journeys.clauses)
+        audiences = (campaigns or self.campaigns).clauses(configuration.campaigns)
+        clauses = tuple(dict.fromkeys((*journeys.clauses, *audiences)))
+        has_others = bool(journeys) or bool(configuration.campaigns)
+        asked = AskedConditions(segments, lifecycle, clauses=clauses, has_journeys=has_others)
+        conditions = (*(segment.when for segment in segments), *moves, *clauses)
         if gaps is None or not any(map(has_gaps, conditions)):
             return asked
         return asked._replace(scale=scale_of(gaps.median, gaps.p75, gaps.p90))
 
     def _succession(
-        self, configuration: Configuration, journeys: JourneysInUse, change: ConditionsChange | None
+        self,
+        configuration: Configuration,
+        journeys: JourneysInUse,
+        change: ConditionsChange | None,
+        campaigns: CampaignsInUse | None = None,
     ) -> ConditionsInUse | None:
         """Return the conditions under a configuration; at the first level, users have no memberships and stages."""
-        before, asked = self.conditions, self.asked(configuration, journeys)
+        before, asked = self.conditions, self.asked(configuration, journeys, campaigns)
         known = AskedConditions() if before is None else before.asked
         if asked == known or self.level == FIRST or self.watched is not None:
             return before
@@ -194,8 +218,9 @@ class Versions:
         self.watched, self.conditions = asked, succession(None, asked, ConditionsChange())
         self.schema = SCHEMA_OF_LEVEL[NEWEST]
 
-    def restore_conditions(self, content: bytes | None, journeys: bytes | None) -> None:
-        """Continue with conditions whose place was stored, and with older journeys; ``None`` if there were none."""
+    def restore_conditions(self, content: bytes | None, journeys: bytes | None, campaigns: bytes | None = None) -> None:
+        """Continue with conditions whose place was stored, older journeys and campaigns; ``None`` for none."""
+        self.campaigns = restored_campaigns(campaigns)
         self.journeys = restored_journeys(self.configuration.journeys, journeys)
         self.conditions = None if content is None else restored(self.asked(self.configuration, self.journeys), content)
 

@@ -10,6 +10,7 @@ import msgspec
 from models.batch import Record
 from models.conditions.user_state import ClauseState
 from models.configuration.compiled import ConsentSettings
+from models.engage.campaigns.moves import CampaignMove
 from models.engage.outcomes import withdrawals_of_visitor
 from models.events import Event, Forwarding, HandoverNote, LoginNotice, MergeOutcome, MergeRecord
 from models.fold import clause_steps, step
@@ -121,6 +122,7 @@ class VisitorFold:
             visitor = ledgers.taken_out(ledger)
             visitor.timers = carts
             hand_over_runs(piece, visitor, work.now)
+            piece.campaigns += [CampaignMove(one.order, "left") for one in visitor.campaigns if one.state == "in"]
             reminded = {rule for rule, at in visitor.fired.items() if at >= taken.cart_at}
             rules = tuple(sorted(reminded | {pending.rule for pending in visitor.pending}))
             payload = pack_payload(taken, visitor, schema)

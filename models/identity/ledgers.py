@@ -11,6 +11,7 @@ from models.configuration.compiled import Configuration
 from models.engage import caps
 from models.engage.proposal import MAX_WAITING_BYTES, MAX_WITHHELD
 from models.identity.runs import join_runs
+from models.profile.campaign_marks import joined_marks
 from models.profile.ledger import Ledger, Pending
 from models.profile.runs import UserRuns
 from models.profile.signals import Signal
@@ -29,7 +30,7 @@ def taken_out(ledger: Ledger) -> Ledger:
 
     Timers and scores are not taken: they follow from the facts.
     """
-    names = ("sent", "withheld", "pending", "fired", "runs", "marks")
+    names = ("sent", "withheld", "pending", "fired", "runs", "marks", "campaigns")
     taken = Ledger(**{name: getattr(ledger, name) for name in names})
     empty = Ledger()
     for name in names:
@@ -75,6 +76,8 @@ def join_ledgers(
     ledger.fired = fired
     if visitor.marks:
         ledger.marks = {**visitor.marks, **ledger.marks}
+    if visitor.campaigns:
+        ledger.campaigns = joined_marks(ledger.campaigns, visitor.campaigns)
     return _join_pending(ledger, visitor, user, is_over)
 
 
@@ -95,7 +98,7 @@ def given_back(ledger: Ledger, handed: Iterable[Ledger], configuration: Configur
         The partition's clock, milliseconds.
     """
     for one in handed:
-        other = Ledger(sent=one.sent, withheld=one.withheld, fired=one.fired, marks=one.marks)
+        other = Ledger(sent=one.sent, withheld=one.withheld, fired=one.fired, marks=one.marks, campaigns=one.campaigns)
         join_ledgers(ledger, other, "", configuration, now, _is_never_over)
         if one.runs is not None and one.runs.entered:
             ledger.runs = join_runs(ledger.runs or UserRuns(), UserRuns((), one.runs.entered)).runs

@@ -6,6 +6,7 @@ import msgspec
 
 from models.conditions.clauses import Scalar
 from models.conditions.user_state import Memberships
+from models.profile.campaign_marks import CampaignMark
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.open_examples import OpenExamples
 from models.profile.runs import UserRuns
@@ -171,6 +172,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         The journeys of the user; ``None`` if the user has never entered one.
     marks
         The marks that journeys have set, by name.
+    campaigns
+        What is known of the user in campaigns that were started, oldest first.
     """
 
     timers: list[Timer] = []
@@ -192,6 +195,7 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     features: Lazily[dict[str, float] | None] = None
     runs: Lazily[UserRuns | None] = None
     marks: Lazily[dict[str, Scalar]] = {}
+    campaigns: Lazily[list[CampaignMark]] = []
 
 
 defer(Ledger)

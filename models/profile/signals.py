@@ -19,6 +19,8 @@ SignalKind = Literal[
     "journey_refused",
     "journey_converted",
     "journey_ended",
+    "campaign",
+    "campaign_converted",
 ]
 
 
@@ -40,10 +42,12 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
           kept of the entry. It is only a part of decisions.
         - ``journey_entered``, ``journey_refused``, ``journey_converted``, ``journey_ended``: ``name`` is the journey,
           ``origin`` the outcome or the reason, and ``value`` that of a conversion.
+        - ``campaign``: ``name`` is a campaign, and ``at`` the user's turn. It is only a part of decisions.
+        - ``campaign_converted``: ``name`` is the campaign, and ``value`` that of the conversion.
     run
-        For journeys: id of the run.
+        For journeys: id of the run. For campaigns: id of the start.
     held_out
-        For journeys: whether the run belongs to the control group.
+        For journeys and campaigns: whether the run or the user belongs to the control group.
     user, at
         The user, and the time of the cause in milliseconds: the time of the event, or the due time of the timer. A
         rule's ``expires_after`` counts from this time.

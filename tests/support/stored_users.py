@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 import msgspec
 
 from models.conditions.user_state import ClauseState, Memberships
+from models.profile.campaign_marks import CampaignMark
 from models.profile.codec import pack, unpack
 from models.profile.ledger import IssuedRfm, Stage
 from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
@@ -62,6 +63,7 @@ def _fill(user: Customer) -> None:
     run = Run("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
     run = msgspec.structs.replace(run, depth=2)
     ledger.runs, ledger.marks = UserRuns((run,), {17: START}), {"onboarded": True}
+    ledger.campaigns = [CampaignMark("8a1f0c52b7d3e964", "sent", START + 1, START + 2, 1)]
 
 
 def main() -> None:

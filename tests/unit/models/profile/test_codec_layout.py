@@ -11,15 +11,18 @@ import pytest
 
 from models.delivery import deliveries
 from models.fold import memo
-from models.profile import codec, ledger, links, open_examples, recent_items, runs, seen_ids, state
+from models.profile import campaign_marks, codec, ledger, links, open_examples, recent_items, runs, seen_ids, state
 
 STORED = {
-    "profile": ((state, ledger, links, codec, recent_items, open_examples, seen_ids, runs), codec.SCHEMA),
+    "profile": (
+        (state, ledger, links, codec, recent_items, open_examples, seen_ids, runs, campaign_marks),
+        codec.SCHEMA,
+    ),
     "clock of a partition": ((memo,), memo.SCHEMA),
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "e2d66c87a127b9b1",
+    ("profile", 5): "c5c09b28ee480061",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "c04d0345c871ca3a",
 }

@@ -1,0 +1,138 @@
+"""The users of campaigns, counted by partition: who was judged, what was decided, and who has converted.
+
+A partition keeps one small record for each start, which is written only when it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from models.batch import Restored
+from models.engage.campaigns.moves import CampaignMove
+
+KEY = b"\x00campaign:"
+"""Beginning of the keys in ``profiles`` under which the counts are stored; then the id of the start."""
+
+
+class CampaignCounts(msgspec.Struct, array_like=True, gc=False):
+    """The users of one start in one partition.
+
+    Attributes
+    ----------
+    judged, audience
+        Number of users whose audience was decided, and of those in it.
+    held_out
+        Number of users in the control group.
+    sent
+        Number of messages that were handed to delivery.
+    waiting
+        Number of messages that wait, such as for the end of quiet hours.
+    dropped
+        Number of messages that were dropped, by reason.
+    left
+        Number of users of the audience whose profile moved to another one before their turn.
+    converted, converted_held_out
+        Number of conversions, and of those in the control group.
+    """
+
+    judged: int = 0
+    audience: int = 0
+    held_out: int = 0
+    sent: int = 0
+    waiting: int = 0
+    dropped: dict[str, int] = {}
+    left: int = 0
+    converted: int = 0
+    converted_held_out: int = 0
+
+    def move(self, one: CampaignMove) -> None:
+        """Count what has happened to a user."""
+        match one.kind:
+            case "judged":
+                self.judged += 1
+            case "in_audience":
+                self.audience += 1
+            case "held_out":
+                self.held_out += 1
+            case "sent":
+                self.sent += 1
+            case "deferred":
+                self.waiting += 1
+            case "released":
+                self.waiting -= 1
+            case "dropped":
+                self.dropped = dict(sorted({**self.dropped, one.reason: self.dropped.get(one.reason, 0) + 1}.items()))
+            case "left":
+                self.left += 1
+            case "converted":
+                self.converted += 1
+                self.converted_held_out += one.is_held_out
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(CampaignCounts).decode
+
+
+class CountedCampaigns:
+    """The users of all campaigns in one partition, with uncommitted changes.
+
+    Parameters
+    ----------
+    committed
+        The committed state; it is only read.
+    """
+
+    def __init__(self, committed: Restored) -> None:
+        found = {key: content for key, content in committed.records.items() if key.startswith(KEY)}
+        self._known = {key[len(KEY) :].decode(): _decode(content) for key, content in found.items()}
+        self._changed: dict[bytes, bytes | None] = {}
+
+    def __repr__(self) -> str:
+        """Show the number of starts."""
+        return f"CountedCampaigns({len(self._known)} starts)"
+
+    def move(self, moves: Iterable[CampaignMove]) -> None:
+        """Count what has happened to users."""
+        changed: dict[str, CampaignCounts] = {}
+        for one in moves:
+            counts = changed[one.order] = self._known.setdefault(one.order, CampaignCounts())
+            counts.move(one)
+        self._changed.update((key_of(order), _encode(counts)) for order, counts in changed.items())
+
+    def keep(self, orders: Iterable[str]) -> None:
+        """Forget the counts of all other starts."""
+        for order in self._known.keys() - set(orders):
+            del self._known[order]
+            self._changed[key_of(order)] = None
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """Return the encoded counts that have changed since the last call."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+
+def read_campaign_counts(content: bytes | None) -> CampaignCounts:
+    """Decode the counts of a start in one partition; ``None`` stands for none."""
+    return CampaignCounts() if content is None else _decode(content)
+
+
+def joined_campaign_counts(parts: Iterable[CampaignCounts]) -> CampaignCounts:
+    """Return the counts of a start in several partitions together."""
+    whole = CampaignCounts()
+    for part in parts:
+        for name in CampaignCounts.__struct_fields__:
+            if name == "dropped":
+                sums = {
+                    key: whole.dropped.get(key, 0) + part.dropped.get(key, 0) for key in whole.dropped | part.dropped
+                }
+                whole.dropped = dict(sorted(sums.items()))
+            else:
+                setattr(whole, name, getattr(whole, name) + getattr(part, name))
+    return whole
+
+
+def key_of(order: str) -> bytes:
+    """Return the key of the record of a start's counts."""
+    return KEY + order.encode()

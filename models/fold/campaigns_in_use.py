@@ -1,0 +1,150 @@
+"""The campaigns that were started in a partition, and those whose audiences are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from models.conditions.clauses import Condition
+from models.conditions.properties import CUSTOM, event_key
+from models.configuration.campaigns.definition import Campaign
+from models.configuration.compiled import Rule
+from models.engage.campaigns.audience import watched_clauses
+from models.engage.campaigns.orders import Order, decode_campaign
+from models.events import Event
+from models.log import CampaignOrder
+
+CAMPAIGNS_KEY = b"\x00campaigns"
+"""Key in ``profiles`` under which the orders of a partition are stored."""
+MAX_ORDERS = 64
+"""Maximum number of orders that a partition remembers; the oldest that is over is forgotten first."""
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    orders: list[Order]
+    kept: tuple[Campaign, ...]
+
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder(_Stored).decode
+
+
+class CampaignsInUse:
+    """The campaigns of one partition.
+
+    Parameters
+    ----------
+    orders
+        The orders, oldest first.
+    kept
+        Campaigns that were under way when the configuration in use came, and that it does not have.
+
+    Attributes
+    ----------
+    orders
+        The orders, oldest first.
+    kept
+        See above.
+    rules
+        The rules by which the planner decides about their messages, by name.
+    held, cancelled
+        Ids of the orders that are paused, and of those that were cancelled.
+    """
+
+    def __init__(self, orders: Iterable[Order] = (), kept: Iterable[Campaign] = ()) -> None:
+        self.orders = tuple(orders)
+        self.kept = tuple(kept)
+        self.rules: dict[str, Rule] = {order.campaign.rule: order.rule for order in self.orders}
+        self.held = frozenset(order.id for order in self.orders if order.status == "paused")
+        self.cancelled = frozenset(order.id for order in self.orders if order.status == "cancelled")
+        goals = (order.campaign.goal for order in self.orders)
+        self._goals = frozenset(goal.on.event for goal in goals if goal is not None)
+
+    def __repr__(self) -> str:
+        """Show the amount."""
+        return f"CampaignsInUse({len(self.orders)} orders)"
+
+    def order(self, number: str) -> Order | None:
+        """Return the order of an id; ``None`` without one."""
+        return next((order for order in self.orders if order.id == number), None)
+
+    def reads(self, event: Event) -> bool:
+        """Return whether an event may be the goal of a campaign."""
+        goals = self._goals
+        return bool(goals) and (event_key(event) in goals or (event.type == CUSTOM and CUSTOM in goals))
+
+    def clauses(self, configured: Iterable[Campaign]) -> tuple[Condition, ...]:
+        """Return the clauses of the audiences of configured campaigns, and of those that are kept."""
+        return watched_clauses((*configured, *self.kept))
+
+    def after(self, configured: Iterable[Campaign], now: int) -> CampaignsInUse:
+        """Return the campaigns under the next configuration, which comes at a time."""
+        present = set(configured)
+        under_way = [order.campaign for order in self.orders if order.status != "cancelled" and order.end > now]
+        return CampaignsInUse(self.orders, dict.fromkeys(one for one in under_way if one not in present))
+
+    def following(self, control: CampaignOrder, now: int, users: int) -> CampaignsInUse:
+        """Return the campaigns after a control record; ``self`` if the record has no effect.
+
+        Parameters
+        ----------
+        control
+            The record.
+        now
+            The partition's clock, milliseconds.
+        users
+            Number of users of the partition.
+
+        Raises
+        ------
+        msgspec.DecodeError
+            The record has no campaign.
+        """
+        order = self.order(control.id)
+        if control.order == "start":
+            if order is not None:
+                return self
+            campaign = decode_campaign(bytes(control.campaign))
+            begins = max(control.at, now)
+            new = Order(control.id, campaign, begins, users, now, control.by, control.excludes)
+            return CampaignsInUse((*self._without_oldest(now), new), self.kept)
+        if order is None or order.status == "cancelled":
+            return self
+        changed = _changed(order, control, now)
+        if changed is order:
+            return self
+        return CampaignsInUse((changed if one is order else one for one in self.orders), self.kept)
+
+    def _without_oldest(self, now: int) -> list[Order]:
+        found = list(self.orders)
+        for order in self.orders:
+            if len(found) >= MAX_ORDERS and (order.status == "cancelled" or order.end <= now):
+                found.remove(order)
+        return found
+
+    def encode(self) -> bytes:
+        """Return what is stored."""
+        return _encode(_Stored(list(self.orders), self.kept))
+
+
+def restored_campaigns(content: bytes | None) -> CampaignsInUse:
+    """Return the campaigns that :meth:`CampaignsInUse.encode` has encoded; none for ``None``."""
+    if content is None:
+        return CampaignsInUse()
+    stored = _decode(content)
+    return CampaignsInUse(stored.orders, stored.kept)
+
+
+def _changed(order: Order, control: CampaignOrder, now: int) -> Order:
+    """Return an order after a pause, its end, or a cancellation."""
+    replace = msgspec.structs.replace
+    match control.order:
+        case "pause" if order.status == "running":
+            return replace(order, status="paused", since=now)
+        case "resume" if order.status == "paused":
+            return replace(order, status="running", since=0, shift=order.shift + now - order.since)
+        case "cancel":
+            shift = order.shift + (now - order.since if order.status == "paused" else 0)
+            return replace(order, status="cancelled", since=now, shift=shift)
+    return order
