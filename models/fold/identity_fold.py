@@ -85,10 +85,8 @@ class IdentityFold:
         """
         if self._versions.level < LEVEL:
             return event
-        said, identity, left_out = event.identity, user.customer.identity, self._state.left_out
-        if said is not None and (
-            is_passed_over(identity, event) or (left_out is not None and left_out.has_record(event))
-        ):
+        said = event.identity
+        if said is not None and self._passes_over(user.customer.identity, event):
             self._outputs.count("identity_records", "passed_over")
             return None
         if isinstance(said, (LoginNotice, MergeRecord)):
