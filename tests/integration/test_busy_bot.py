@@ -29,10 +29,12 @@ def test_a_bot_stays_within_its_limits_and_changes_no_other_user(proof: BotProof
 
 def test_a_state_that_is_too_large_a_refused_event_or_a_changed_user_is_a_fault(proof: BotProof) -> None:
     refused = proof.run._replace(counts=proof.run.counts + Counter({("events_rejected", "x"): 1}))
+    late = proof.alone._replace(counts=proof.alone.counts + Counter({("events_rejected", "too_late"): 1}))
     for wrong in (
         proof._replace(run=proof.run._replace(largest=(MAX_STATE_BYTES + 1, 0, 0))),
         proof._replace(run=proof.run._replace(largest=(0, 0, 900_001))),
         proof._replace(run=refused),
+        proof._replace(alone=late),
         proof._replace(approximate=[]),
         proof._replace(different=["u7"]),
     ):

@@ -5,7 +5,8 @@ each window, sequences, absences, values. The whole fold reads the log, once wit
 
 1. What the clauses remember of the bot, and its whole state, are within their limits after each batch.
 2. The answer to ``perennial user bot --why`` says for each approximate clause that it is approximate.
-3. No event is refused, and no step fails.
+3. No step fails, and no event is refused, with one exception: the bot has more message ids than are remembered, so its
+   late events are ``too_late`` if ids of their time were forgotten (``docs/events.md``).
 4. The states of all ordinary users are the same bytes in both runs.
 5. The last events of the bot take no more processor time than the first ones.
 """
@@ -105,8 +106,8 @@ class BotProof(NamedTuple):
 
     Attributes
     ----------
-    run
-        The fold with the bot.
+    run, alone
+        The folds with the bot and without it.
     first, last
         Processor time of the first and the last events of the bot.
     approximate
@@ -116,15 +117,21 @@ class BotProof(NamedTuple):
     """
 
     run: BotRun
+    alone: BotRun
     first: BotCost
     last: BotCost
     approximate: list[str]
     different: list[str]
 
     @property
-    def rejected(self) -> int:
-        """Number of events that were refused."""
-        return int(sum(count for name, count in self.run.counts.items() if name[0] == "events_rejected"))
+    def late(self) -> int:
+        """Number of late events of the bot that were refused, because ids of their time were forgotten."""
+        return _refused(self.run, is_late=True)
+
+    @property
+    def refused(self) -> int:
+        """Number of all other events that were refused."""
+        return _refused(self.run, is_late=False) + sum(_refused(self.alone, is_late=late) for late in (True, False))
 
     @property
     def growth(self) -> float:
@@ -139,11 +146,16 @@ class BotProof(NamedTuple):
             f"clauses of {max(weight, stored):,} bytes, at most {MAX_STATE_BYTES:,}": max(weight, stored)
             > MAX_STATE_BYTES,
             f"a state of {packed:,} bytes, at most {MAX_RECORD_BYTES:,}": packed > MAX_RECORD_BYTES,
-            f"{self.rejected} refused events": self.rejected > 0,
+            f"{self.refused} refused events": self.refused > 0,
             "no clause is shown as approximate": not self.approximate,
             f"users with another state: {self.different}": bool(self.different),
         }
         return [text for text, is_wrong in found.items() if is_wrong]
+
+
+def _refused(run: BotRun, *, is_late: bool) -> int:
+    counted = {name[1]: count for name, count in run.counts.items() if name[0] == "events_rejected"}
+    return int(sum(count for reason, count in counted.items() if (reason == "too_late") == is_late))
 
 
 def prove(events: int, seed: int) -> BotProof:
@@ -152,7 +164,7 @@ def prove(events: int, seed: int) -> BotProof:
     part, one, other = min(PART, max(events // 4, 1)), others_of(run.state), others_of(alone.state)
     different = sorted(key.decode() for key in one.keys() | other.keys() if one.get(key) != other.get(key))
     first, last = part_of(run.costs, part), part_of(run.costs[::-1], part)
-    return BotProof(run, first, last, approximate(run.state), different)
+    return BotProof(run, alone, first, last, approximate(run.state), different)
 
 
 def page(found: BotProof, events: int, seed: int, commit: str) -> str:
@@ -175,7 +187,8 @@ def page(found: BotProof, events: int, seed: int, commit: str) -> str:
         "traits left out as `state_full`": f"{full:,}",
         "message ids forgotten early": f"{forgotten:,}",
         "**Events and other users**": "",
-        "refused events": f"{found.rejected}",
+        "late events of the bot that were `too_late`, because ids of their time were forgotten": f"{found.late:,}",
+        "other refused events": f"{found.refused}",
         "ordinary users whose state is another one without the bot": f"{len(found.different)}",
         "**Processor time for an event of the bot**": "",
         f"first {found.first.events:,} events": f"{found.first.microseconds:.0f} µs",
