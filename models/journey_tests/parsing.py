@@ -24,8 +24,8 @@ from models.units import DAY, HOUR, MINUTE, SECOND
 MAX_VARIANTS = 1_000
 """Maximum number of combinations of the values in ``matrix``."""
 
-_PART = re.compile(r"([0-9]+)(s|m|h|d|w)")
-_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_PART = re.compile(r"([0-9]+)(ms|s|m|h|d|w)")
+_UNITS = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
 class Variant(NamedTuple):

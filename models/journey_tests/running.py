@@ -21,7 +21,7 @@ from models.journey_tests.memory import MemoryInstallation, WrittenRecord
 from models.journey_tests.parsing import Variant, start_of, time_of
 from models.journey_tests.pinned import churn_content, pinned, world_of
 from models.journey_tests.shaking import Shake
-from models.journey_tests.timeline import Timeline
+from models.journey_tests.timeline import Timeline, TimelineEntry
 from models.journey_tests.written import ProviderAnswer, WrittenExpect, WrittenPerson, WrittenTest, WrittenWorld
 from models.source import Received, Source
 from models.units import SECOND
@@ -62,10 +62,13 @@ class PlayedTest(NamedTuple):
         What does not hold.
     reached
         The places to which runs have come, by journey.
+    entries
+        Everything that has happened.
     """
 
     failures: tuple[FailedStep, ...]
     reached: frozenset[tuple[str, Place]]
+    entries: tuple[TimelineEntry, ...]
 
 
 def play_test(
@@ -120,7 +123,7 @@ class _Player:
             self._step(i, events.get(i))
         for one in self._invariants.violations:
             self._fail("always", one.invariant, f"{moment(one.at)}: {one.says}", one.user)
-        return PlayedTest(tuple(self._failures), frozenset(self._installation.reached))
+        return PlayedTest(tuple(self._failures), frozenset(self._installation.reached), tuple(self._timeline.entries))
 
     # --- steps -------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 )
 """Names of all invariants, which hold at every step of a test; ``always`` may name fewer."""
 
-OFFSET = r"^[-+]([0-9]{1,6}(s|m|h|d|w))+$"
+OFFSET = r"^[-+]([0-9]{1,6}(ms|s|m|h|d|w))+$"
 """Form of a time as a distance from the start, such as ``+1d`` or ``+1d12h``."""
 
 Moment = Annotated[str, Meta(min_length=1, description="a distance from the start (+1d12h), or a time of ISO 8601")]

@@ -11,6 +11,7 @@ import typer
 from models.fold.journey_view import JourneyState
 from models.fold.moments import moment
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
+from stream.cli.recording_journeys import record
 from stream.cli.testing_journeys import run_tests
 from stream.installation.recognition import opened
 from stream.lookup.identity import identity_of
@@ -79,6 +80,7 @@ def show(name: Name, config: Config = None, json: Json = False) -> None:
 
 
 app.command("test")(run_tests)
+app.command("record")(record)
 
 
 def _states(config: Path | None) -> JourneyStates:

@@ -290,6 +290,17 @@ def test_an_invariant_is_computed_without_the_planner(monkeypatch: pytest.Monkey
     assert "2 messages within 7d over all channels; the cap is 1" in found[0].came
 
 
+def test_a_message_needs_the_consent_to_its_purpose() -> None:
+    sections = example_of("journeys.md")
+    sections["journeys"][0]["purpose"] = "product_news"
+    configuration = parse({**sections, "consent": {"purposes": ["product_news"]}}, TEMPLATES)
+    granted = {**ADA, "consent": {"product_news.email": "granted"}}
+
+    assert play(written(BEGIN, expect(message="trial_hello"), given=[granted]), configuration) == []
+    dropped = {"message": "trial_hello", "reason": "no_consent"}
+    assert play(written(BEGIN, expect(dropped=dropped, nothing_else=True)), configuration) == []
+
+
 def test_an_event_that_the_door_would_refuse_is_refused_with_its_place() -> None:
     test = written({"at": "+0s", "event": {"type": "purchase", "user": "ada", "amout": 3}}, expect(entered=0))
 
