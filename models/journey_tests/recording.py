@@ -28,11 +28,11 @@ _KEPT = frozenset(("type", "name", *_CATALOGUE, *_CONSENT))
 
 
 class NothingRecorded(PerennialError):
-    """There is nothing to write a test from: name another user, another time, or a journey."""
+    """The absence of anything to write a test from: name another user, another time, or a journey."""
 
 
 class RecordingWish(NamedTuple):
-    """What is to be recorded.
+    """The events that are to be recorded.
 
     Attributes
     ----------

@@ -58,7 +58,7 @@ def settings(tmp_path: Path, embedded: Cluster) -> Settings:
     return settings
 
 
-def test_what_is_recorded_passes_and_names_nobody(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_recorded_passes_and_names_no_one(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     config, file = str(settings.file), settings.home / "journeys" / "welcome.test.yaml"
 
     assert run(["journeys", "record", "--user", "ada-4711", "--output", str(file), "--config", config]) == 0
