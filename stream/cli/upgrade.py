@@ -58,8 +58,9 @@ def finish(
 ) -> None:
     """Raise the log to the newest format level. Afterwards there is no way back to the release before.
 
-    The command refuses while a worker still runs old code, and names it. It writes
-    one control record to every partition. From there on, workers write state,
+    The command refuses while a worker still runs old code, and names it. It also
+    refuses while a rebuild is not at its end. It writes one control record to every
+    partition. From there on, workers write state,
     events and configuration in the new format. A worker of the release before that
     is started afterwards stops before it commits, and says why.
 
@@ -117,4 +118,5 @@ def _as_json(found: UpgradeStanding) -> dict[str, Any]:
         "obstacle": obstacle,
         "can_go_back": not found.is_finished,
         "workers": workers,
+        "rebuild": list(found.rebuild),
     }

@@ -13,6 +13,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.group_members import GroupMember, members_of
 from stream.cluster.topics import require_topics
 from stream.log.levels import level_in_use, raise_level
+from stream.rebuild import shadow_topic
 
 ROLES = ("fold", "deliver", "learn")
 """Roles of the workers; each role has a consumer group of this name."""
@@ -31,10 +32,13 @@ class UpgradeStanding(NamedTuple):
         Format level of the log.
     workers
         All workers that are connected; ``None`` on the embedded broker, which does not list them.
+    rebuild
+        Physical names of the topics of a rebuild that is not at its end; empty without one.
     """
 
     level: int
     workers: Sequence[GroupMember] | None
+    rebuild: tuple[str, ...] = ()
 
     @property
     def old_workers(self) -> list[GroupMember]:
@@ -63,6 +67,11 @@ class UpgradeStanding(NamedTuple):
             )
         if not any(worker.group == "fold" for worker in self.workers):
             return "no worker that folds is connected, so it is not known which code runs; start the workers first"
+        if self.rebuild and not self.is_finished:
+            return (
+                f"`perennial rebuild` runs, or was stopped before its end, or has only compared (there is "
+                f"{' and '.join(self.rebuild)}): let it end, or run it again; to give it up, delete these topics"
+            )
         return None
 
 
@@ -78,7 +87,9 @@ def standing(connection: Connection, partitions: int) -> UpgradeStanding:
     """
     require_topics(connection, partitions)
     level = asyncio.run(level_in_use(connection, partitions))
-    return UpgradeStanding(level, members_of(connection, ROLES) if connection.transactions else None)
+    if not connection.transactions:
+        return UpgradeStanding(level, None)
+    return UpgradeStanding(level, members_of(connection, ROLES), tuple(shadow_topic.found(connection)))
 
 
 def finish(connection: Connection, partitions: int) -> UpgradeStanding:
@@ -89,7 +100,7 @@ def finish(connection: Connection, partitions: int) -> UpgradeStanding:
     Raises
     ------
     CannotFinish
-        Not all workers run the new code, or it is not known which code they run.
+        Not all workers run the new code, it is not known which code they run, or a rebuild is not at its end.
     BrokerUnavailable
         Kafka did not acknowledge the records: call again.
     """

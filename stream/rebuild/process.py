@@ -219,7 +219,8 @@ class Rebuild:
         """Compare the visitors, note those whose links differ, and return whether facts of others have changed."""
         merger = FactMerger(visitors=True, keeps=self._keeps)
         current = await catch_up(shadow, self._connection)
-        has_changes = shadow.links_profiles and bool(merger.merge(shadow.comparable(current), current))
+        # Also at a level that does not link: if the level is raised meanwhile, visitors hand over the facts in use.
+        has_changes = bool(merger.merge(shadow.comparable(current), current))
         shadow.kept.update(merger.differing)
         return merger, has_changes
 

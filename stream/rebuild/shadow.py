@@ -15,7 +15,6 @@ import models
 from models.batch import Batch, Checkpoint, Commit, Output, Record, Restored
 from models.errors import PerennialError
 from models.events import Event
-from models.fold import identity_fold
 from models.fold.handovers import answers_of
 from models.fold.memo import read_memo
 from models.fold.partition import PartitionFold
@@ -256,11 +255,6 @@ class Shadow:
     def awaited(self) -> list[Event]:
         """Answers of the first pass whose merge record is behind the position in the log, or not in the log yet."""
         return [] if self._merges is None else self._merges.awaited(self._state.records)
-
-    @property
-    def links_profiles(self) -> bool:
-        """Whether profiles are merged at the format level in use."""
-        return self._fold.versions.level >= identity_fold.LEVEL
 
     async def note_visitors(self) -> None:
         """Store that the facts of visitors in use are those of this code from the position on."""

@@ -13,7 +13,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.errors import BrokerUnavailable, map_kafka_errors, name_of
 from stream.cluster.topics import existing, topic
 
-__all__ = ["MERGES", "TOPIC", "TopicRefused", "delete", "make"]
+__all__ = ["MERGES", "TOPIC", "TopicRefused", "delete", "found", "make"]
 
 TOPIC = "profiles.rebuild"
 """Topic of the users of shadows."""
@@ -55,6 +55,13 @@ def make(connection: Connection, partitions: int, replication_factor: int) -> No
             if made["error_code"] and error is not TopicAlreadyExistsError:
                 raise TopicRefused(f"{made['name']} was not created: {error.__name__}: {made['error_message'] or ''}")
         client.wait_for_topics(list(wanted), timeout_ms=30_000)
+
+
+def found(connection: Connection) -> list[str]:
+    """Return the physical names of the topics of shadows that exist: a rebuild is not at its end."""
+    with admin(connection) as client:
+        there = existing(client, connection)
+    return [name for name in map(connection.topic, (TOPIC, MERGES)) if name in there]
 
 
 def delete(connection: Connection) -> None:

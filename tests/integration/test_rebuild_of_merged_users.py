@@ -21,6 +21,8 @@ from models.identity import linking
 from models.identity.payload import unpack_payload
 from models.identity.split_plan import plan_split
 from models.identity.splitting import PairOfIds
+from models.levels import NEWEST
+from models.log import Clock, encode_control
 from models.profile.links import IdentityOwner, ProfileIdentity
 from models.profile.state import Customer
 from models.units import now_ms
@@ -29,6 +31,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
 from stream.engine.state import restore
 from stream.log.event_log import EventLog
+from stream.log.levels import raise_level
 from stream.processes.programs import Program
 from stream.processes.supervisor import Supervisor
 from stream.rebuild import answers, process, shadow_topic
@@ -234,6 +237,30 @@ async def test_a_missing_payload_stops_the_rebuild_and_says_which_one(
     await assert_as_folded_by_this_code(connection)
 
 
+async def test_the_level_may_be_raised_between_the_passes(kafka: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, router, visiting = kafka.connection, TestRouter(kafka.connection, PARTITIONS), Visiting(1)
+    await asyncio.to_thread(topics.create, connection, PARTITIONS, 1)
+    await asyncio.to_thread(shadow_topic.make, connection, PARTITIONS, 1)
+    async with EventLog(connection, PARTITIONS) as log:
+        await log.broadcast(*encode_control(Clock("wall")))  # the first level, which links nothing
+        with monkeypatch.context() as patch:
+            patch.setattr(step, "reduce_facts", wrong)
+            await log.append(visiting.events(150))
+            await settle(connection, PARTITIONS, router, log)
+
+        async def raised(connection: Connection, partition: int, code: str) -> dict[str, Event]:
+            if partition == 0:
+                await raise_level(connection, NEWEST)
+                await log.append(visiting.events(100))
+                await settle(connection, PARTITIONS, router, log)
+            return await answers.read_answers(connection, partition, code)
+
+        monkeypatch.setattr(process, "read_answers", raised)
+        await rebuild(connection).run()
+    assert len(await merged_users(connection)) > 5
+    await assert_as_folded_by_this_code(connection)
+
+
 def _has_payload(merge: Event) -> bool:
     return isinstance(merge.identity, MergeRecord) and bool(merge.identity.payload)
 
@@ -292,8 +319,7 @@ async def test_links_that_this_code_would_not_make_can_stay_as_the_log_has_them(
     brought = unpack_payload(merge.identity.payload).facts.events["cart_add"]  # twice the right number
     assert after[user].facts.events["cart_add"] == wanted[user].facts.events["cart_add"] + brought // 2
     assert [one for one in wanted if one not in (user, visitor) and after[one].facts != wanted[one].facts] == []
-    again = await rebuild(connection).run()
-    assert {one.outcome for one in again} == {"was switched"}
+    assert {one.outcome for one in await rebuild(connection).run()} == {"was switched"}
 
 
 async def test_links_that_only_this_code_would_make_can_be_left_out_as_in_the_log(

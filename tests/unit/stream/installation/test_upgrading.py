@@ -10,9 +10,12 @@ import pytest
 from models.levels import FIRST, LEVEL, NEWEST
 from models.log import Use
 from stream.cluster import topics
+from stream.cluster.connection import Connection
 from stream.cluster.group_members import GroupMember
 from stream.installation import upgrading
 from stream.installation.upgrading import CannotFinish, UpgradeStanding, finish, standing
+from stream.log.event_log import EventLog
+from stream.rebuild import shadow_topic
 from tests.support.brokers import Cluster
 from tests.support.control_records import read_controls
 
@@ -42,6 +45,32 @@ def test_the_reason_says_what_is_missing(workers: list[GroupMember] | None, reas
 
 def test_a_log_of_a_later_release_is_left_to_that_release() -> None:
     assert f"the log has format level {NEWEST + 1}" in str(UpgradeStanding(NEWEST + 1, [NEW]).obstacle())
+
+
+def test_the_level_is_not_raised_while_a_rebuild_is_not_at_its_end() -> None:
+    topics_of_it = ("shop.profiles.rebuild", "shop.merges.rebuild")
+
+    assert "there is shop.profiles.rebuild and shop.merges.rebuild" in str(
+        UpgradeStanding(FIRST, [NEW], topics_of_it).obstacle()
+    )
+    assert UpgradeStanding(NEWEST, [NEW], topics_of_it).obstacle() is None
+
+
+@pytest.mark.kafka
+def test_the_topics_of_a_rebuild_are_found_until_its_end(kafka: Cluster) -> None:
+    connection = kafka.connection
+    topics.create(connection, 2)
+    shadow_topic.make(connection, 2, 1)
+    asyncio.run(begun(connection))
+
+    assert standing(connection, 2).rebuild == tuple(map(connection.topic, (shadow_topic.TOPIC, shadow_topic.MERGES)))
+    shadow_topic.delete(connection)
+    assert standing(connection, 2).rebuild == ()
+
+
+async def begun(connection: Connection) -> None:
+    async with EventLog(connection, 2) as log:
+        await log.ensure_clock("wall")
 
 
 def test_on_the_embedded_broker_the_level_is_shown_and_finishing_is_refused(embedded: Cluster) -> None:
