@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -16,9 +17,13 @@ from models.events import Event, encode_event
 from models.recommend.interactions import decode_interaction
 from stream.cluster.connection import Connection
 from stream.cluster.partitioner import partition_of
+from stream.cluster.topics import create, topic
+from tests.support.brokers import create_topics
 
 SEND_EVERY_S = 0.02
 """How long the sender waits between two sends, seconds. All events that are due are then sent together."""
+WRITER = 0
+"""Type of the timestamps that the writer of a record has set, not the broker."""
 _BATCH_BYTES = 512 * 1024
 
 Timed = tuple[int, bytes, bytes]
@@ -37,41 +42,55 @@ async def _producing(connection: Connection) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def _append(producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[Timed]) -> None:
-    """Write records with their timestamps into a partition."""
-    batch = producer.create_batch()
+async def _append(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[Timed]
+) -> list[RecordMetadata]:
+    """Write records with their timestamps into a partition, and return what the broker says about each batch."""
+    batch, written = producer.create_batch(), list[RecordMetadata]()
     for at, key, value in records:
         if batch.append(key=key, value=value, timestamp=at) is None:  # full
-            await (await producer.send_batch(batch, topic, partition=partition))
+            written.append(await (await producer.send_batch(batch, topic, partition=partition)))
             batch = producer.create_batch()
             batch.append(key=key, value=value, timestamp=at)
     if batch.record_count():
-        await (await producer.send_batch(batch, topic, partition=partition))
+        written.append(await (await producer.send_batch(batch, topic, partition=partition)))
+    return written
+
+
+def create_for_past(connection: Connection, partitions: int) -> None:
+    """Create all topics, and let ``events`` keep the timestamps of its writers, for :func:`write_past`.
+
+    A broker applies a changed setting some time after it has confirmed the change. So the topic gets this one at once.
+    """
+    past = {"events": topic("events").configs() | {"message.timestamp.type": "CreateTime"}}
+    create_topics(connection, {"events": partitions}, past)
+    create(connection, partitions)
 
 
 async def write_past(connection: Connection, first: Sequence[Timed], records: Sequence[Sequence[Timed]]) -> None:
-    """Write a log that has the timestamps of the past; meanwhile, the topic keeps the timestamps of its writer.
+    """Write a log that has the timestamps of the past. From then on, the topic has the timestamps of the broker.
 
     Parameters
     ----------
     connection
-        The cluster; ``events`` exists.
+        The cluster, whose topics :func:`create_for_past` has created.
     first
         Records with which every partition begins.
     records
         The records of each partition.
     """
-    topic = connection.topic("events")
-    await asyncio.to_thread(_set_timestamps, connection, topic, "CreateTime")
+    name = connection.topic("events")
     async with _producing(connection) as producer:
         for partition, own in enumerate(records):
-            await _append(producer, topic, partition, [*first, *own])
-    await asyncio.to_thread(_set_timestamps, connection, topic, "LogAppendTime")
+            for batch in await _append(producer, name, partition, [*first, *own]):
+                if batch.timestamp_type != WRITER:
+                    raise RuntimeError(f"{name}-{partition}: the broker has replaced the timestamps")
+    await asyncio.to_thread(_set_timestamps, connection, name, "LogAppendTime")
 
 
-def _set_timestamps(connection: Connection, topic: str, kind: str) -> None:
+def _set_timestamps(connection: Connection, name: str, kind: str) -> None:
     with contextlib.closing(KafkaAdminClient(**connection.client_options())) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": kind})])
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"message.timestamp.type": kind})])
 
 
 class LiveFeed:
@@ -118,7 +137,7 @@ class LiveFeed:
         """Send events until the feed is stopped."""
         await self._is_reading.wait()
         async with _producing(self._connection) as producer:
-            topic = self._connection.topic("events")
+            name = self._connection.topic("events")
             self.began = _now_ms()
             while not self._is_done.is_set():
                 due: defaultdict[int, list[Timed]] = defaultdict(list)
@@ -129,7 +148,7 @@ class LiveFeed:
                     due[partition_of(key, self._partitions)].append((now, key, encode_event(event)))
                     self.sent = number + 1
                 for partition, records in due.items():
-                    await _append(producer, topic, partition, records)
+                    await _append(producer, name, partition, records)
                 await asyncio.sleep(SEND_EVERY_S)
 
     async def watch(self) -> None:
