@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from models.conditions.clauses import Scalar
 from models.configuration.journeys.versions import step_at
 from models.fold.membership_view import why
 from models.fold.moments import moment
@@ -28,6 +29,25 @@ class Mismatch(NamedTuple):
     path: str
     expected: str
     came: str
+
+
+class StandingRun(NamedTuple):
+    """A run under way: its journey, the id of its step, and the end of its wait, milliseconds."""
+
+    journey: str
+    step: str
+    until: int
+
+
+class UserStanding(NamedTuple):
+    """The state of a user at one time: the runs under way, and the marks."""
+
+    runs: tuple[StandingRun, ...]
+    marks: dict[str, Scalar]
+
+
+Standing = Callable[[str], UserStanding]
+"""Return the present state of a user."""
 
 
 class Expectations:
@@ -63,6 +83,14 @@ class Expectations:
     def __repr__(self) -> str:
         """Name the journey."""
         return f"Expectations({self._journey!r})"
+
+    def standing(self, user: str) -> UserStanding:
+        """Return the present state of a user."""
+        ledger = self._installation.customer(user).ledger
+        runs = () if ledger.runs is None else ledger.runs.active
+        return UserStanding(
+            tuple(StandingRun(one.journey, self._step_of(one), one.until) for one in runs), ledger.marks
+        )
 
     def check(self, expect: WrittenExpect, user: str) -> Iterator[Mismatch]:
         """Yield the parts of an expectation about a user that do not hold."""

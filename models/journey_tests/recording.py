@@ -17,8 +17,7 @@ from models.errors import PerennialError
 from models.events import INTERNAL, MARKETING, Event
 from models.journey_tests.parsing import Variant, parse_test
 from models.journey_tests.replacing import NamesInUse, Replacements
-from models.journey_tests.running import play_test
-from models.journey_tests.timeline import TimelineEntry
+from models.journey_tests.running import PlayedTest, play_test
 from models.units import DAY, HOUR, MINUTE, SECOND
 
 _CATALOGUE = ("item", "category", "quantity", "price", "amount", "currency", "lines", "order_form", "rating", "granted")
@@ -155,7 +154,7 @@ def _journey(test: dict[str, Any], configuration: Configuration, wish: Recording
     entered: set[str] = set()
     for journey in configuration.journeys:
         world = _world(configuration, journey, wish.user)
-        entries = _played({**test, "of": journey.name, "world": world}, configuration)
+        entries = _played({**test, "of": journey.name, "world": world}, configuration).entries
         entered |= {entry.name for entry in entries if entry.kind in ("entered", "refused")}
     if len(entered) != 1:
         found = f"enters {', '.join(sorted(entered))}" if entered else "enters no journey of the settings file"
@@ -173,15 +172,16 @@ def _world(configuration: Configuration, journey: Journey, user: str) -> dict[st
     return {**({"arms": arms} if arms else {}), "holdout": is_held_out(journey, user)}
 
 
-def _played(test: dict[str, Any], configuration: Configuration) -> tuple[TimelineEntry, ...]:
+def _played(test: dict[str, Any], configuration: Configuration) -> PlayedTest:
     """Return what happens in a test; the expectation is only there because a test needs one."""
     parsed = parse_test({**test, "steps": [*test["steps"], {"expect": {"entered": 0}}]}, configuration)
-    return play_test(parsed, configuration, Variant()).entries
+    return play_test(parsed, configuration, Variant())
 
 
 def _expected(test: dict[str, Any], configuration: Configuration, start: int, user: str) -> list[dict[str, Any]]:
     """Return what the configuration makes of the events, as expectations."""
-    entries = [entry for entry in _played(test, configuration) if entry.user == user]
+    played = _played(test, configuration)
+    entries = [entry for entry in played.entries if entry.user == user]
     found: list[dict[str, Any]] = []
     for entry in entries:
         if entry.kind == "message" and entry.message is not None:
@@ -194,5 +194,12 @@ def _expected(test: dict[str, Any], configuration: Configuration, start: int, us
     ended = [entry.detail for entry in own if entry.kind == "ended"]
     if ended:
         last["ended"] = ended[-1]
+    standing = played.standing(user)
+    if standing.marks:
+        last["mark"] = standing.marks
     found.append({"expect": last})
+    for run in standing.runs:
+        if run.journey == test["of"] and run.step:
+            until = {"until": _offset(run.until - start)} if run.until else {}
+            found.append({"expect": {"run": {"in": run.step, **until}}})
     return found

@@ -15,7 +15,7 @@ from models.errors import InvalidConfiguration, InvalidEvent
 from models.events import Channel, Event
 from models.fold.moments import moment
 from models.fold.user_values import time_zone
-from models.journey_tests.expectations import Expectations
+from models.journey_tests.expectations import Expectations, Standing
 from models.journey_tests.invariants import Invariants
 from models.journey_tests.memory import MemoryInstallation, WrittenRecord
 from models.journey_tests.parsing import Variant, start_of, time_of
@@ -64,11 +64,14 @@ class PlayedTest(NamedTuple):
         The places to which runs have come, by journey.
     entries
         Everything that has happened.
+    standing
+        The state of the users at the end.
     """
 
     failures: tuple[FailedStep, ...]
     reached: frozenset[tuple[str, Place]]
     entries: tuple[TimelineEntry, ...]
+    standing: Standing
 
 
 def play_test(
@@ -123,7 +126,12 @@ class _Player:
             self._step(i, events.get(i))
         for one in self._invariants.violations:
             self._fail("always", one.invariant, f"{moment(one.at)}: {one.says}", one.user)
-        return PlayedTest(tuple(self._failures), frozenset(self._installation.reached), tuple(self._timeline.entries))
+        return PlayedTest(
+            tuple(self._failures),
+            frozenset(self._installation.reached),
+            tuple(self._timeline.entries),
+            self._expectations.standing,
+        )
 
     # --- steps -------------------------------------------------------------------------------------------------------
 

@@ -70,9 +70,9 @@ def refuse_cycles(journeys: Sequence[Journey], segments: Sequence[SegmentRule], 
     >>> refuse_cycles(parse_journeys([one]), segments)
     Traceback (most recent call last):
     ...
-    models.errors.InvalidConfiguration: journeys[0].enter.on.segment: found 'journey a sets x, segment s reads x, \
-journey a enters on s'; allowed: no circle of journeys, because a user could walk it without end; `again: never` \
-in one of them ends it
+    models.errors.InvalidConfiguration: journeys[0].enter.on.segment: found 's'; allowed: no circle that a user \
+could walk without end: journey a sets x, segment s reads x, journey a enters on s. `again: never` in one of these \
+journeys ends it
     """
     repeated = [journey for journey in journeys if journey.enter.again != "never"]
     readers = _readers(segments)
@@ -80,10 +80,11 @@ in one of them ends it
     circle = _circle(links)
     if circle:
         number = next(i for i, journey in enumerate(journeys) if journey.name == circle[0].journey)
+        named = "; ".join(link.in_words() for link in circle)
         raise InvalidConfiguration(
             f"{path}[{number}].enter.on.segment",
-            "; ".join(link.in_words() for link in circle),
-            "no circle of journeys, because a user could walk it without end; `again: never` in one of them ends it",
+            circle[-1].segments[-1],
+            f"no circle that a user could walk without end: {named}. `again: never` in one of these journeys ends it",
         )
 
 

@@ -70,8 +70,16 @@ def test_a_recorded_test_passes_and_expects_what_has_happened(begin: int) -> Non
     assert test["of"] == "trial"
     messages = [step["expect"]["message"] for step in test["steps"] if "message" in step.get("expect", {})]
     assert messages[0] == "trial/hello"
-    assert test["steps"][-1] == {"expect": {"nothing_else": True, "entered": 1, "ended": "converted"}}
+    last = {"nothing_else": True, "entered": 1, "ended": "converted", "mark": {"onboarded": True}}
+    assert test["steps"][-1] == {"expect": last}
     assert ("given" in test) == bool(begin)
+
+
+def test_a_run_under_way_is_expected_at_its_step() -> None:
+    test = recorded(end=3 * DAY)
+
+    assert test["steps"][-1] == {"expect": {"run": {"in": "pause", "until": "+5d"}}}
+    assert play(test, trial()) == []
 
 
 def test_a_recorded_test_fails_on_a_journey_that_sends_something_else() -> None:

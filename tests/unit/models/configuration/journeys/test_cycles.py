@@ -32,7 +32,11 @@ SEGMENTS = [
 def refused(*journeys: dict[str, Any]) -> str:
     with pytest.raises(InvalidConfiguration) as caught:
         parse({"journeys": list(journeys), "segments": SEGMENTS}, {})
-    return f"{caught.value.path}: {caught.value.found}"
+    before, _, after = caught.value.allowed.partition(": ")
+    assert before == "no circle that a user could walk without end"
+    circle, _, end = after.rpartition(". ")
+    assert end == "`again: never` in one of these journeys ends it"
+    return f"{caught.value.path}: {caught.value.found}: {circle}"
 
 
 @pytest.mark.parametrize("again", ["always", "once_left", {"after": "7d"}])
@@ -41,7 +45,7 @@ def test_a_circle_of_two_journeys_is_refused_with_each_link(again: Any) -> None:
     second = journey("b", {"segment": "via"}, "y", again)
 
     assert refused(first, second) == (
-        "journeys[0].enter.on.segment: journey a sets x, segment reads_x reads x, segment via reads reads_x, "
+        "journeys[0].enter.on.segment: reads_y: journey a sets x, segment reads_x reads x, segment via reads reads_x, "
         "journey b enters on via; journey b sets y, segment reads_y reads y, journey a enters on reads_y"
     )
 
@@ -51,8 +55,8 @@ def test_a_journey_that_triggers_itself_is_refused_behind_another_one() -> None:
     turning = journey("turning", {"segment": "via"}, "x")
 
     assert refused(begin, turning) == (
-        "journeys[1].enter.on.segment: journey turning sets x, segment reads_x reads x, segment via reads reads_x, "
-        "journey turning enters on via"
+        "journeys[1].enter.on.segment: via: journey turning sets x, segment reads_x reads x, "
+        "segment via reads reads_x, journey turning enters on via"
     )
 
 
