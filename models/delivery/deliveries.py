@@ -140,6 +140,8 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
         The known user who takes a withdrawn message over, because the visitor has logged in; empty otherwise.
     schema
         See ``SCHEMA``.
+    unknown, unknown_of_message
+        Fields of the record and of its message that only newer code knows. They stay when the record is written again.
     """
 
     status: StoredStatus
@@ -156,6 +158,8 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     stopped: str = ""
     known: str = ""
     schema: int = 1
+    unknown: dict[str, msgspec.Raw] = {}
+    unknown_of_message: dict[str, msgspec.Raw] = {}
 
     @property
     def arrived(self) -> int:
@@ -170,6 +174,9 @@ class DeliveryRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(DeliveryRecord)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_KNOWN = frozenset(DeliveryRecord.__struct_fields__)
+_KNOWN_OF_MESSAGE = frozenset(Message.__struct_fields__)
 
 
 class _Schema(msgspec.Struct):
@@ -191,7 +198,14 @@ _EVENTS: dict[Status, EventType] = {
 
 def encode_delivery(record: DeliveryRecord) -> bytes:
     """Write a record of ``deliveries.<channel>`` as JSON."""
-    return _encoder.encode(record)
+    unknown, of_message = record.unknown, record.unknown_of_message
+    if not unknown and not of_message:
+        return _encoder.encode(record)
+    known = _encoder.encode(msgspec.structs.replace(record, unknown={}, unknown_of_message={}))
+    fields = _fields.decode(known) | unknown
+    if of_message and record.message is not None:
+        fields["message"] = msgspec.Raw(_encoder.encode(_fields.decode(fields["message"]) | of_message))
+    return _encoder.encode(fields)
 
 
 def decode_delivery(value: bytes) -> DeliveryRecord:
@@ -211,7 +225,20 @@ def decode_delivery(value: bytes) -> DeliveryRecord:
             raise
     if schema != SCHEMA:
         raise StateMismatch("delivery", schema, SCHEMA)
+    if _encoder.encode(record) == value:
+        return record  # nothing is unknown; this comparison costs less than a second decoding
+    fields = _fields.decode(value)
+    unknown, of_message = _beyond(fields, _KNOWN), {}
+    if record.message is not None:
+        of_message = _beyond(_fields.decode(fields["message"]), _KNOWN_OF_MESSAGE)
+    if unknown or of_message:
+        record = msgspec.structs.replace(record, unknown=unknown, unknown_of_message=of_message)
     return record
+
+
+def _beyond(fields: dict[str, msgspec.Raw], known: frozenset[str]) -> dict[str, msgspec.Raw]:
+    """Return the fields that this code does not know."""
+    return {name: msgspec.Raw(bytes(content)) for name, content in fields.items() if name not in known}
 
 
 def summary_of(message: Message) -> MessageSummary:

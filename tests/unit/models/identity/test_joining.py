@@ -135,6 +135,33 @@ def test_within_the_reordering_window_nothing_depends_on_how_the_histories_are_i
     same(*(history(near, login, apart=apart).user(USER).facts for apart in (True, False)))
 
 
+CART_DEEDS = st.builds(
+    PersonDeed,
+    gap=st.sampled_from([0, 0, 0, 1, MINUTE]),
+    kind=st.sampled_from(["cart_add", "cart_add", "cart_remove", "purchase"]),
+    item=st.integers(0, 1),
+    as_visitor=st.booleans(),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(deeds=st.lists(CART_DEEDS, min_size=1, max_size=12))
+def test_of_changes_of_a_cart_in_one_millisecond_those_of_the_known_user_come_first(deeds: list[PersonDeed]) -> None:
+    apart, together, at, timed = Persons(3), Persons(3), START, list[tuple[int, bool, int]]()
+    for number, deed in enumerate(deeds):
+        at += deed.gap
+        timed.append((at, deed.as_visitor, number))
+        apart.tell(made(deed, number, at, VISITOR if deed.as_visitor else USER))
+    apart.tell(Event(id="login", user=USER, type="identify", at=at, anonymous=VISITOR))
+    apart.settle()
+    for moment, _, number in sorted(timed):
+        together.tell(made(deeds[number], number, moment, USER))
+    together.tell(Event(id="login", user=USER, type="identify", at=at))
+
+    one, other = apart.user(USER).facts, together.user(USER).facts
+    assert (one.cart, one.cart_at) == (other.cart, other.cart_at)
+
+
 def test_an_order_that_both_profiles_know_counts_once() -> None:
     persons = Persons(3)
     common: dict[str, Any] = {"type": "purchase", "order": "o1", "order_form": "whole", "amount": 7_000_000}
