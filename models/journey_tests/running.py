@@ -105,6 +105,7 @@ class _Player:
         self._provider = _Provider(world)
         self._timeline = Timeline(self._configuration)
         self._failures: list[FailedStep] = []
+        self._path = ""
         begin = min([self._start - SECOND, *map(self._known_since, test.given)])
         self._installation = MemoryInstallation(self._configuration, begin, self._provider.answer, self._see)
         self._invariants = Invariants(self._configuration, self._installation, test.always)
@@ -152,25 +153,22 @@ class _Player:
                 about = {"channel": channel, "purpose": purpose or None, "granted": granted}
                 said.append({"type": "consent", "user": person.user, **about})
             self._installation.pass_to(at)
-            path = f"given[{self._test.given.index(person)}]"
+            self._path = f"given[{self._test.given.index(person)}]"
             for one in said:
-                self._fold(self._decode(one, at, path), at)
+                self._fold(self._decode(one, at, self._path), at)
 
     def _step(self, i: int, event: Event | None) -> None:
         step, path = self._test.steps[i], f"steps[{i}]"
+        self._path = path
         if step.wait is not None:
             self._move_to(self._clock + milliseconds(step.wait))
         elif step.expect is not None:
             self._expect(step.expect, f"{path}.expect")
         elif event is not None:
-            before = len(self._timeline.entries)
             self._newest = event.user
             self._clock = max(self._clock, self._at(i))
             self._installation.pass_to(event.at)
             self._fold(event, event.at)
-            for entry in self._timeline.entries[before:]:
-                if entry.kind == "failed" and entry.name == "event":
-                    self._fail(f"{path}.event", "an event that can be folded", entry.detail, entry.user)
         elif step.at is not None and step.event is None:
             self._move_to(self._instant(step.at, self._newest))
 
@@ -224,6 +222,8 @@ class _Player:
         self._timeline.see(happening)
         for entry in self._timeline.entries[before:]:
             self._invariants.look_at(entry)
+            if entry.kind == "refused_record":
+                self._fail(self._path, "events and timers that the fold accepts", entry.detail, entry.user)
 
     def _zone(self, user: str) -> Any:
         traits = dict(next((one.traits for one in self._test.given if one.user == user), {}))

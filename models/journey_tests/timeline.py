@@ -17,7 +17,18 @@ from models.profile.signals import Signal
 from models.rejected import decode_rejected
 
 Kind: TypeAlias = Literal[
-    "event", "entered", "refused", "converted", "ended", "segment", "sent", "message", "deferred", "dropped", "failed"
+    "event",
+    "entered",
+    "refused",
+    "converted",
+    "ended",
+    "segment",
+    "sent",
+    "message",
+    "deferred",
+    "dropped",
+    "failed",
+    "refused_record",
 ]
 
 _decode_signal = msgspec.json.Decoder(Signal).decode
@@ -41,7 +52,7 @@ class TimelineEntry(NamedTuple):
         The user.
     kind
         What has happened. A message is ``sent`` when the planner decides so, and a ``message`` when a provider has
-        accepted it.
+        accepted it. A ``refused_record`` is a dead letter.
     name
         Name of the event, the journey, the segment, or ``journey/step`` of a message.
     detail
@@ -121,7 +132,7 @@ class Timeline:
                 letter = decode_rejected(happening.value)
                 reason = f"{letter.reason}: {letter.field}: found {letter.found}; allowed: {letter.allowed}"
                 user = b64decode(letter.key or "").decode()
-                self.entries.append(TimelineEntry(happening.at, user, "failed", "event", reason))
+                self.entries.append(TimelineEntry(happening.at, user, "refused_record", letter.reason, reason))
 
     def _signal(self, signal: Signal, at: int) -> None:
         kind = _JOURNEYS.get(signal.kind)
