@@ -5,8 +5,8 @@ each window, sequences, absences, values. The whole fold reads the log, once wit
 
 1. What the clauses remember of the bot, and its whole state, are within their limits after each batch.
 2. The answer to ``perennial user bot --why`` says for each approximate clause that it is approximate.
-3. No step fails, and no event is refused, with one exception: the bot has more message ids than are remembered, so its
-   late events are ``too_late`` if ids of their time were forgotten (``docs/events.md``).
+3. No step fails, and no event is refused. There is one exception: the bot has more message ids than are remembered.
+   Therefore its late events are ``too_late`` if ids of their time were forgotten (``docs/events.md``).
 4. The states of all ordinary users are the same bytes in both runs.
 5. The last events of the bot take no more processor time than the first ones.
 """
