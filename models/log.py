@@ -23,6 +23,7 @@ INSTRUCTION_KEY = b"\x00order"
 HISTORY_KEY = b"\x00history"
 SPLIT_KEY = b"\x00split"
 CAMPAIGN_KEY = b"\x00campaign"
+JOURNEY_KEY = b"\x00journey"
 
 
 class Clock(msgspec.Struct, tag_field="control", tag="clock", frozen=True, omit_defaults=True, gc=False):
@@ -211,12 +212,55 @@ class CampaignOrder(msgspec.Struct, tag_field="control", tag="campaign", frozen=
     excludes: tuple[str, ...] = ()
 
 
+class JourneyOrder(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An order about a journey.
+
+    Attributes
+    ----------
+    journey
+        Name of the journey.
+    kind
+        ``move``: runs under way go on in another version. ``exit``: they end. ``pause``: they are held when they could
+        go on. ``resume``: those that were held go on.
+    version
+        For ``move`` and ``exit``: the version that new runs walk, whose runs stay as they are; empty if there is none.
+        The order is ignored if it is not the one in use.
+    spread
+        For ``move`` and ``resume``: milliseconds over which runs are released that could go on now.
+    entries
+        For ``pause``: whether new runs are held at their beginning, or do not begin.
+    """
+
+    journey: str
+    kind: Literal["move", "exit", "pause", "resume"]
+    version: str = ""
+    spread: int = 0
+    entries: Literal["hold", "drop"] = "hold"
+
+
+class JourneyOrders(msgspec.Struct, tag_field="control", tag="journeys", frozen=True, gc=False):
+    """A record with orders about journeys."""
+
+    orders: tuple[JourneyOrder, ...]
+
+
 def opening(clock: Literal["wall", "feeder"]) -> Clock:
     """Return the first record of each partition of a new log, which begins at the newest format level."""
     return Clock(clock, NEWEST)
 
 
-Control = Clock | Tick | Use | Instruction | BringHistory | UserHistory | HistoryComplete | ProfileSplit | CampaignOrder
+Control = (
+    Clock
+    | Tick
+    | Use
+    | Instruction
+    | BringHistory
+    | UserHistory
+    | HistoryComplete
+    | ProfileSplit
+    | CampaignOrder
+    | JourneyOrders
+)
 _decoder = msgspec.json.Decoder(Control)
 _encoder = msgspec.json.Encoder()
 _KEYS: dict[type, bytes] = {
@@ -227,6 +271,7 @@ _KEYS: dict[type, bytes] = {
     **dict.fromkeys((BringHistory, UserHistory, HistoryComplete), HISTORY_KEY),
     ProfileSplit: SPLIT_KEY,
     CampaignOrder: CAMPAIGN_KEY,
+    JourneyOrders: JOURNEY_KEY,
 }
 
 

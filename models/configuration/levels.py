@@ -76,7 +76,7 @@ EventTrigger: match on on=event
 Exit: after name on when
 ExperimentStep: arms do do=experiment experiment id
 Goal: is_of_sent is_repeated on value within
-Journey: category category=marketing category=transactional enter exits goal holdout name purpose steps
+Journey: category category=marketing category=transactional enter exits goal holdout moved_to name purpose steps
 LocalTime: days minute zone
 RepeatStep: do do=repeat every id steps times until
 ScheduleTrigger: at on on=schedule segment

@@ -28,6 +28,7 @@ Reason = Literal[
     "rule_gone",
     "public_key",
     "exited",
+    "journey_paused",
     "cart_changed",
     "held_out",
     "left_audience",
@@ -42,6 +43,7 @@ Reason = Literal[
 - ``template_error``: a deferred message waits for a configuration that can render it.
 - ``rule_gone``: the configuration in use has no such rule any more, or not its template.
 - ``exited``: the run of a journey has ended by an exit while the message waited.
+- ``journey_paused``: the journey is paused, and the message waits for its end.
 - ``cart_changed``: the cart was bought, emptied or changed while its reminder waited.
 - ``held_out``: the user belongs to the control group of a campaign.
 - ``left_audience``: the user was in the audience of a campaign at its start, but not when the message was to be sent.

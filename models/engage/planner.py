@@ -53,6 +53,8 @@ class Planner:
         Ids of the starts of campaigns that are paused, and of those that were cancelled.
     left
         Ids of the starts of campaigns whose audience the recipient has left.
+    held_journeys
+        Names of paused journeys, whose messages wait.
     """
 
     configuration: Configuration
@@ -62,6 +64,7 @@ class Planner:
     held: Collection[str] = ()
     cancelled: Collection[str] = ()
     left: Collection[str] = ()
+    held_journeys: Collection[str] = ()
 
     def plan(self, rule: Rule, signal: Signal, recipient: Recipient) -> Decision:
         """Decide about one rule that a signal triggered, and record the decision in the recipient's ledger.
@@ -126,8 +129,12 @@ class Planner:
         """
         ledger, now = recipient.customer.ledger, recipient.now
         ledger.pending = [self._prolonged(pending, now) for pending in ledger.pending]
-        due = [pending for pending in ledger.pending if pending.until <= now]
+        due = [pending for pending in ledger.pending if pending.until <= now and not self.holds(pending)]
         return tuple(self._retry(pending, recipient) for pending in due)
+
+    def holds(self, pending: Pending) -> bool:
+        """Return whether a message waits because its journey is paused."""
+        return bool(self.held_journeys) and journey_of(pending.rule) in self.held_journeys
 
     def recall(self, runs: Collection[str], recipient: Recipient) -> tuple[Decision, ...]:
         """Drop all pending messages of runs that have ended by an exit.
@@ -189,6 +196,8 @@ class Planner:
             return proposal.drop("public_key")
         if now >= proposal.expires:
             return proposal.drop("expired")
+        if self.held_journeys and journey_of(rule.name) in self.held_journeys:
+            return proposal.defer(rule.channels[0], now, "journey_paused")
         blocked: dict[str, Reason] = {}
         details: dict[str, str] = {}
         for channel in rule.channels:
@@ -252,6 +261,12 @@ class Planner:
                 until = min(recipient.now + RENDER_RETRY_MS, proposal.expires)
                 return proposal.defer(channel, until, "template_error", f"{failure}; {second}"[:MAX_DETAIL])
         return proposal.send(channel, to, content, expires, failure)
+
+
+def journey_of(rule: str) -> str:
+    """Return the journey of a ``send`` step, which is a rule of the name ``journey/step``; empty for a plain rule."""
+    journey, found, _ = rule.partition("/")
+    return journey if found else ""
 
 
 def _cause_of(pending: Pending) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,9 @@ MAX_WITHHELD = 20
 """Maximum number of withheld messages kept per user; the oldest are removed first."""
 MAX_WAITING_BYTES = 400_000
 """Maximum size of a user's pending messages, bytes. The whole state of the user has to fit into one record."""
+
+Waiting: TypeAlias = Literal["quiet_hours", "template_error", "journey_paused"]
+"""The reason why a message waits."""
 
 _encode_signal = msgspec.json.Encoder().encode
 _encode_pending = msgspec.msgpack.Encoder().encode
@@ -137,7 +140,11 @@ class Proposal:
         return msgspec.structs.replace(decision, message=message, detail=failure, fallback=bool(failure))
 
     def defer(
-        self, channel: Channel, until: int, reason: Literal["quiet_hours", "template_error"], detail: str = ""
+        self,
+        channel: Channel,
+        until: int,
+        reason: Waiting,
+        detail: str = "",
     ) -> Decision:
         """Defer the message and keep its signal; drop it if all pending messages together would be too large."""
         pending = Pending(

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from models.fold.due_times import Entry
 from models.fold.failures import Cause
-from models.fold.live_user import LiveUser
-from models.fold.piece import Piece
+from models.fold.live_user import PENDING, LiveUser
+from models.fold.piece import Piece, Step
 from models.profile.ledger import NEVER
 
 
@@ -73,6 +73,16 @@ class DecisionTimers:
             user = self._users[release.entry[1]]
             if user.decided.get(release.name) == release.entry[0]:
                 yield user, release
+
+    def schedule_pending(self, user: LiveUser, step: Step) -> None:
+        """Set one timer for all pending messages, at the earliest end of a wait; none if only paused ones wait."""
+        planner = self._piece.versions.planner()
+        waiting = [one.until for one in user.ledger.pending if not planner.holds(one)]
+        self.set(user, PENDING, max(step.now + 1, min(waiting)) if waiting else NEVER, step.number)
+
+    def put_back(self, release: Release) -> None:
+        """Let a timer fire after those that are due before it."""
+        heapq.heappush(self._waiting, release)
 
     def cause_of(self, release: Release) -> Cause:
         """Return what identifies a timer."""

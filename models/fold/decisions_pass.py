@@ -18,9 +18,11 @@ from models.fold.effects import StepEffects
 from models.fold.failures import Cause, StepFailed
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, PENDING, RUNS, WAITS, LiveUser
+from models.fold.order_following import OrderFollowing
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Piece, Step
 from models.fold.reactions import Reactions, with_trust
+from models.fold.run_orders import REACH
 from models.fold.scores import PieceScores
 from models.fold.segment_decisions import SegmentDecisions
 from models.profile.ledger import NEVER, Ledger, Timer
@@ -63,6 +65,7 @@ class DecisionsPass:
         self._campaigns: CampaignDecisions | None = None
         if by_rule is not None and piece.versions.campaigns.orders:
             self._campaigns = CampaignDecisions(piece, by_rule, self._reactions.recipient)
+        self._orders = OrderFollowing(piece, self._reactions, self._timers, failures)
 
     def run(self) -> None:
         """Make all decisions, and bring the ledgers to the end of the piece.
@@ -74,18 +77,20 @@ class DecisionsPass:
         """
         self._aligned.add(self._piece.alignments)
         self._complete_examples()
-        steps = self._find_moves()
-        if self._piece.agenda:
-            steps = sorted({id(step): step for step in (*steps, *self._piece.agenda)}.values(), key=_number)
-        for step in steps:
+        steps = {id(step): step for step in (*self._find_moves(), *self._piece.agenda)}
+        for step in sorted(steps.values(), key=_number):
             self._release_before(step.number)
+            while self._orders.follow_before(step.user, step.number, self._piece.cause_of(step)):
+                self._release_before(step.number)
             self._aligned.apply_before(step.number + 1)
             try:
                 if (timer := step.timer) is not None and timer.name in DECIDED:
                     if step.user.decided.get(timer.name) == timer.due:  # otherwise the timer was moved since
                         self._outputs.add_decided(step.number, self._fire(step, timer, self._piece.cause_of(step)))
-                else:
+                elif timer is None or timer.name != REACH:
                     self._decide(step)
+                elif (known := self._failures.meet(cause := self._piece.cause_of(step))) is not None:
+                    self._outputs.add_decided(step.number, self._outputs.rejected_release(cause, known, step.now))
             except Exception as error:
                 raise StepFailed(step.number, error, self._piece.cause_of(step)) from error
         self._release_before(self._piece.number + 1)
@@ -170,7 +175,7 @@ class DecisionsPass:
             self._reactions.react(step, effects)
         self._reactions.follow(step, instant_of(step), effects)
         if effects.has_moved_pending:
-            self._schedule_pending(user, step)
+            self._timers.schedule_pending(user, step)
             # A profile ends at the step of the login notice. Earlier steps of the piece see it as it ended, too.
             if user.is_merged and step.event is not None and step.event.identity is not None:
                 self._timers.set(user, WAITS, NEVER, step.number)
@@ -233,8 +238,10 @@ class DecisionsPass:
     def _release_before(self, number: int) -> None:
         """Fire the timers that decisions have set and that are due before the step of this number."""
         for user, release in self._timers.due_before(number):
-            self._aligned.apply_before(release.number)
             cause = self._timers.cause_of(release)
+            if self._orders.follow_before(user, release.number, cause, release):
+                continue
+            self._aligned.apply_before(release.number)
             try:
                 timer = Timer(release.entry[0], release.name)
                 step = Step(
@@ -260,7 +267,7 @@ class DecisionsPass:
             if self._campaigns is not None:
                 planner = replace(planner, left=self._campaigns.left(step, step.now))
             effects.decisions.extend(planner.release(self._reactions.recipient(step)))
-            self._schedule_pending(user, step)
+            self._timers.schedule_pending(user, step)
         elif timer.name == RUNS:
             self._reactions.wake(step, timer.due, effects)
         elif timer.name == WAITS and self._by_rule is not None:
@@ -268,7 +275,7 @@ class DecisionsPass:
             self._reactions.react(step, effects)
             self._reactions.follow(step, timer.due, effects)
         if effects.has_moved_pending:
-            self._schedule_pending(user, step)
+            self._timers.schedule_pending(user, step)
         if self._campaigns is not None and effects.decisions:
             self._campaigns.note(step, effects.decisions, have_waited=timer.name == PENDING)
         records = encode_effects(user.key, effects)
@@ -276,12 +283,6 @@ class DecisionsPass:
         self._outputs.count("timers_fired", timer.name)
         self._piece.has_success = True
         return records
-
-    def _schedule_pending(self, user: LiveUser, step: Step) -> None:
-        """Set one timer for all pending messages, at the earliest end of a wait; none if no message is pending."""
-        pending = user.ledger.pending
-        due = max(step.now + 1, min(one.until for one in pending)) if pending else NEVER
-        self._timers.set(user, PENDING, due, step.number)
 
 
 def _number(step: Step) -> int:

@@ -172,7 +172,7 @@ class EventFold:
         if (error := self._failures.meet(cause)) is not None:
             self._outputs.reject(error)
             return
-        user, event = arrival.user, self._state.adjusted(arrival.event)
+        user, event = arrival.user, self._state.memo.adjusted(arrival.event)
         try:
             step.step_statement(self._piece, user, event, statement)
         except Exception as failure:
@@ -219,7 +219,7 @@ class EventFold:
         if self._failures.errors and (error := self._failures.meet(Cause(outputs.record.offset, EVENT))) is not None:
             outputs.reject(error)
             return False
-        adjusted = self._state.adjusted(event)
+        adjusted = self._state.memo.adjusted(event)
         is_late = adjusted.at < cutoffs.late_before and adjusted.at < user.facts.last_seen
         try:
             step.step_event(piece, user, adjusted, cutoffs)

@@ -17,6 +17,7 @@ from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, LiveUser
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
+from models.fold.run_orders import REACH
 from models.log import (
     CONTROL,
     BringHistory,
@@ -25,6 +26,7 @@ from models.log import (
     Control,
     HistoryComplete,
     Instruction,
+    JourneyOrders,
     ProfileSplit,
     Tick,
     Use,
@@ -34,7 +36,9 @@ from models.log import (
 from models.profile import lateness, seen_ids
 from models.profile.ledger import NEVER, Timer
 
-EndingControl: TypeAlias = Clock | Use | Instruction | BringHistory | HistoryComplete | ProfileSplit | CampaignOrder
+EndingControl: TypeAlias = (
+    Clock | Use | Instruction | BringHistory | HistoryComplete | ProfileSplit | CampaignOrder | JourneyOrders
+)
 """Control records that end a piece."""
 
 
@@ -110,6 +114,8 @@ class FactsPass:
             fold_event = self._fold_known
         conditions = piece.versions.conditions
         complete_at = NEVER if conditions is None or conditions.is_complete else conditions.until
+        reached = piece.versions.journeys.orders.reached
+        reached_at = NEVER if reached is None or reached.is_complete else reached.until
         index = begin
         try:
             for index in range(begin, len(records)):
@@ -129,6 +135,8 @@ class FactsPass:
                     self._fire()
                 if memo.now >= complete_at:
                     piece.completes_conditions = True
+                if memo.now >= reached_at:
+                    piece.completes_orders = True
                 if piece.number >= max_steps:
                     return index
                 outputs.number = piece.number
@@ -151,6 +159,7 @@ class FactsPass:
     def _move(self, now: int) -> None:
         """Move the clock forward."""
         self._state.memo.now = self._piece.now = now
+        self._state.reaching.move_clock(now)
         self._piece.timers.move(now, self._piece.number)
 
     def _fire(self) -> None:
@@ -183,7 +192,7 @@ class FactsPass:
             return
         user.has_changed, user.queued = True, NEVER
         piece.timers.fire(piece.number, entry, name)
-        if name in DECIDED:
+        if name in DECIDED or name == REACH:
             decided = piece.begin(user, None, Timer(due, name))
             if piece.versions.conditions is not None:
                 campaign_steps.begin(piece, decided)
@@ -245,7 +254,9 @@ class FactsPass:
         order = self._state.walks.order_at(user.key, due)
         if order is not None:
             return f"{campaign_steps.CAMPAIGN}:{order.id}"
-        return user.find_due(due) if user.next_timer != due else user.ledger.timers[0].name
+        if user.next_timer == due:
+            return user.ledger.timers[0].name
+        return user.find_due(due) if user.next_decided == due else REACH
 
     # --- control records -------------------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ class IdentityFold:
 
     def _note_login(self, user: LiveUser, event: Event) -> None:
         identity = user.open_identity()
-        event = self._state.adjusted(event)
+        event = self._state.memo.adjusted(event)
         known = user.facts.origin if user.facts.events else event.origin
         origin = max(known, event.origin, key=ORIGINS.index)
         for notice in linking.link_login(identity, event, origin):

@@ -30,6 +30,8 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
         Number of runs that have ended, by outcome.
     refused
         Number of triggers that began no run, by reason.
+    held
+        Number of runs under way that a pause holds.
     """
 
     active: dict[str, int] = {}
@@ -39,6 +41,7 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
     converted_held_out: int = 0
     ended: dict[str, int] = {}
     refused: dict[str, int] = {}
+    held: int = 0
 
     def move(self, one: RunMove) -> None:
         """Count what has happened to a run."""
@@ -54,6 +57,13 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
                 self._change(one.version, 1)
             case "handed_over":
                 self._change(one.version, -1)
+            case "moved":
+                self._change(one.before, -1)
+                self._change(one.version, 1)
+            case "held":
+                self.held += 1
+            case "released":
+                self.held -= 1
             case "converted":
                 self.converted += 1
                 self.converted_held_out += one.is_held_out
@@ -124,6 +134,7 @@ def joined_counts(parts: Iterable[JourneyCounts]) -> JourneyCounts:
         whole.held_out += part.held_out
         whole.converted += part.converted
         whole.converted_held_out += part.converted_held_out
+        whole.held += part.held
         for name in ("active", "ended", "refused"):
             sums: dict[str, int] = dict(getattr(whole, name))
             for key, number in getattr(part, name).items():

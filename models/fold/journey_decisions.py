@@ -17,27 +17,21 @@ from models.configuration.journeys.definition import CallStep, EventTrigger, Sen
 from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.events import matches
 from models.engage.journeys.machine import COMPLETED, SendVerdict
-from models.engage.journeys.walking import CompiledJourney, RunMove, Walk
+from models.engage.journeys.walking import CompiledJourney, Walk
 from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.live_user import RUNS
 from models.fold.piece import Piece, Step
+from models.fold.run_settling import RunSettling, tell
 from models.fold.segment_decisions import SegmentDecisions
 from models.fold.user_values import time_zone
 from models.profile.ledger import Ledger
 from models.profile.runs import MAX_CHAIN, Run, UserRuns
-from models.profile.signals import Signal, SignalKind
+from models.profile.signals import Signal
 
 MAX_MARKS = 100
 """Maximum number of marks of a user; the oldest is forgotten first."""
-
-_SIGNALS: dict[str, SignalKind] = {
-    "entered": "journey_entered",
-    "refused": "journey_refused",
-    "converted": "journey_converted",
-    "ended": "journey_ended",
-}
 
 
 class LaterRound(NamedTuple):
@@ -76,10 +70,15 @@ class JourneyDecisions:
         self._journeys = piece.versions.journeys
         self._conditions = conditions
         self._timers = timers
+        self._settling = RunSettling(piece)
 
     def __repr__(self) -> str:
         """Show the journeys."""
         return f"JourneyDecisions({self._journeys!r})"
+
+    def settle(self, step: Step, recipient: Recipient, effects: StepEffects, until: int) -> int:
+        """Let the runs of a user follow the orders that they have not followed yet, see :class:`RunSettling`."""
+        return self._settling.settle(step, recipient, effects, until)
 
     def are_awaited(self, signals: list[Signal]) -> bool:
         """Return whether a signal may let a user enter a journey."""
@@ -111,6 +110,7 @@ class JourneyDecisions:
             entries = [*self._entered_by_event(step), *entries]
         if RUNS not in user.decided and step.user.ledger.runs is None and not entries:
             return
+        self._settling.settle(step, recipient, effects)  # runs may have come with the step
         walk = self._walk(step, at, recipient, effects)
         before = walk.runs
         if before.active and not found.is_last:
@@ -125,7 +125,7 @@ class JourneyDecisions:
             effects.decisions += self._piece.versions.planner().recall(exited, recipient)
             effects.has_moved_pending = True
         self._timers.set(user, RUNS, walk.next_due() if walk.runs.active else NEVER, step.number)
-        self._tell(step, walk.moves, effects)
+        tell(self._piece, step, walk.moves, effects)
 
     def _walk(self, step: Step, at: int, recipient: Recipient, effects: StepEffects) -> Walk:
         view = self._conditions.view(step, at)
@@ -140,7 +140,7 @@ class JourneyDecisions:
             return _FoldWorld(self._piece, compiled, walk, recipient, effects)
 
         runs = step.user.ledger.runs or UserRuns()
-        return Walk(self._journeys.by_version, runs, reached, view.person, ask, world)
+        return Walk(self._journeys.rules, runs, reached, view.person, ask, world)
 
     def _entered_by_event(self, step: Step) -> Iterator[tuple[CompiledJourney, EntryCause]]:
         """Yield the journeys that the event of a step lets its user enter, with the trigger."""
@@ -157,26 +157,6 @@ class JourneyDecisions:
             for one in self._journeys.entered_by_signal(signal):
                 cause = signal.cause if step.event is not None else f"{signal.cause}:{signal.at}"
                 yield one, EntryCause(cause, min(signal.at, step.now), None, signal.public)
-
-    def _tell(self, step: Step, moves: list[RunMove], effects: StepEffects) -> None:
-        for move in moves:
-            self._piece.runs.append(move)
-            self._piece.outputs.count("journey_moves", move.journey, move.kind, move.outcome)
-            kind = _SIGNALS.get(move.kind)
-            if kind is not None:
-                value = move.value if isinstance(move.value, int | float) else 0
-                signal = Signal(
-                    kind=kind,
-                    user=step.user.name,
-                    at=move.at,
-                    cause=step.cause,
-                    name=move.journey,
-                    origin=move.outcome,
-                    run=move.run,
-                    held_out=move.is_held_out,
-                    value=float(value),
-                )
-                effects.signals.append(signal)
 
 
 class _FoldWorld:
@@ -232,7 +212,7 @@ class _FoldWorld:
         signal = Signal(
             kind="journey_step",
             user=self.user,
-            at=self._walk.at,
+            at=run.held_since or self._walk.at,
             cause=key,
             name=rule.name,
             properties=run.entry or None,

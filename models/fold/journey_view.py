@@ -6,6 +6,7 @@ import msgspec
 
 from models.batch import Restored
 from models.fold.journey_counts import JourneyCounts, key_of, read_counts
+from models.fold.run_orders import Pause
 from models.fold.versions import CONFIGURATION, Versions
 
 
@@ -20,11 +21,17 @@ class JourneyState(msgspec.Struct, frozen=True):
         The version that new runs walk; empty for a journey that only older runs walk.
     counts
         Its runs.
+    pause
+        The pause of the journey; ``None`` if it is not paused.
+    is_paused_anywhere
+        Whether at least one of the partitions has paused it.
     """
 
     name: str
     version: str
     counts: JourneyCounts
+    pause: Pause | None = None
+    is_paused_anywhere: bool = False
 
 
 class PartitionJourneys(msgspec.Struct, frozen=True):
@@ -40,12 +47,15 @@ class PartitionJourneys(msgspec.Struct, frozen=True):
         Number of the configuration in use.
     journeys
         Those of the configuration in their sequence, then those that only older runs walk.
+    reaches_until
+        Time by which all runs have followed the newest order, milliseconds; ``None`` if they have.
     """
 
     partition: int
     now: int
     configuration: int
     journeys: list[JourneyState]
+    reaches_until: int | None = None
 
 
 def journeys_of(state: Restored, versions: Versions, now: int) -> PartitionJourneys:
@@ -54,7 +64,13 @@ def journeys_of(state: Restored, versions: Versions, now: int) -> PartitionJourn
     names = {one.journey.name: one.version for one in in_use.current}
     for older in in_use.older:
         names.setdefault(older.name, "")
+    orders = in_use.orders
     found = [
-        JourneyState(name, version, read_counts(state.records.get(key_of(name)))) for name, version in names.items()
+        JourneyState(
+            name, version, read_counts(state.records.get(key_of(name))), orders.paused.get(name), name in orders.paused
+        )
+        for name, version in names.items()
     ]
-    return PartitionJourneys(state.partition, now, versions.number(CONFIGURATION), found)
+    reached = orders.reached
+    until = None if reached is None or reached.is_complete or now > reached.until else reached.until
+    return PartitionJourneys(state.partition, now, versions.number(CONFIGURATION), found, until)

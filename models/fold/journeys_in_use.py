@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 
 import msgspec
 
@@ -17,15 +18,26 @@ from models.configuration.journeys.definition import (
     StageTrigger,
 )
 from models.configuration.journeys.versions import Place
-from models.engage.journeys.walking import CompiledJourney, user_clauses
+from models.engage.journeys.orders import WalkedVersion
+from models.engage.journeys.walking import CompiledJourney, WalkRules, user_clauses
 from models.events import Event
+from models.fold.run_orders import RunOrders
+from models.log import JourneyOrders
 from models.profile.signals import Signal
 
+NO_ORDERS = RunOrders()
+"""The orders before any."""
 JOURNEYS_KEY = b"\x00journeys"
 """Key in ``profiles`` under which the older versions are stored."""
 
+
+class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+    older: tuple[Journey, ...] = ()
+    orders: RunOrders = NO_ORDERS
+
+
 _encode = msgspec.json.Encoder(order="sorted").encode
-_decode = msgspec.json.Decoder(tuple[Journey, ...]).decode
+_decode = msgspec.json.Decoder(_Stored).decode
 
 
 class JourneysInUse:
@@ -37,9 +49,13 @@ class JourneysInUse:
         The journeys of the configuration.
     older
         Older versions that runs still walk.
+    orders
+        The orders about their runs.
 
     Attributes
     ----------
+    orders
+        The orders about runs.
     current
         The journeys of the configuration, compiled.
     by_version
@@ -54,7 +70,10 @@ class JourneysInUse:
         The places to which runs have come, by journey, if a test of journeys asks for them; otherwise ``None``.
     """
 
-    def __init__(self, current: Iterable[Journey] = (), older: Iterable[Journey] = ()) -> None:
+    def __init__(
+        self, current: Iterable[Journey] = (), older: Iterable[Journey] = (), orders: RunOrders = NO_ORDERS
+    ) -> None:
+        self.orders = orders
         self.current = tuple(map(CompiledJourney, current))
         self.by_version = {one.version: one for one in (*map(CompiledJourney, older), *self.current)}
         versions = {one.version for one in self.current}
@@ -115,16 +134,54 @@ class JourneysInUse:
         active
             Versions that runs of the partition walk.
         """
-        return JourneysInUse(current, [self.by_version[one].journey for one in active if one in self.by_version])
+        kept = dict.fromkeys((*active, *self.orders.targets))
+        return JourneysInUse(
+            current, [self.by_version[one].journey for one in kept if one in self.by_version], self.orders
+        )
+
+    @property
+    def rules(self) -> WalkRules:
+        """The rules by which runs are walked."""
+        return WalkRules(self.by_version, self.orders.entries, self.orders.newest)
+
+    def walked(self, version: str) -> WalkedVersion | None:
+        """Return a version that runs may walk; ``None`` for one that the partition does not have."""
+        found = self.by_version.get(version)
+        return None if found is None else WalkedVersion(found.journey, found.clauses)
+
+    def ordered(self, given: JourneyOrders, now: int, users: int) -> JourneysInUse:
+        """Return the journeys after a record with orders about their runs.
+
+        Parameters
+        ----------
+        given
+            The record. An order about another version than the one in use is passed over.
+        now
+            The partition's clock, milliseconds.
+        users
+            Number of users of the partition.
+        """
+        versions = {one.journey.name: one.version for one in self.current}
+        names = {one.journey.name for one in self.by_version.values()}
+        acting = [
+            order
+            for order in given.orders
+            if order.journey in names
+            and (order.kind in ("pause", "resume") or order.version == versions.get(order.journey, ""))
+        ]
+        found = copy(self)
+        found.orders = self.orders.after(acting, now, users)
+        return found
 
     def encode(self) -> bytes:
         """Return what is stored besides the configuration."""
-        return _encode(self.older)
+        return _encode(_Stored(self.older, self.orders))
 
 
 def restored_journeys(current: Iterable[Journey], content: bytes | None) -> JourneysInUse:
     """Return the journeys of a configuration, with the older versions that :meth:`JourneysInUse.encode` has encoded."""
-    return JourneysInUse(current, () if content is None else _decode(content))
+    stored = _Stored() if content is None else _decode(content)
+    return JourneysInUse(current, stored.older, stored.orders)
 
 
 def _crosses(journey: Journey, signal: Signal) -> bool:

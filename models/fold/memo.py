@@ -6,6 +6,7 @@ import msgspec
 
 from models.batch import Restored
 from models.errors import StateMismatch
+from models.events import Event
 from models.fold.campaigns_in_use import CAMPAIGNS_KEY
 from models.fold.conditions_in_use import CONDITIONS_KEY
 from models.fold.journeys_in_use import JOURNEYS_KEY
@@ -52,6 +53,19 @@ class Memo(msgspec.Struct, array_like=True):
     failing: int = 0
     floor: int = 0
     passed_over: dict[str, int] = {}
+
+    def adjusted(self, event: Event) -> Event:
+        """Return the event as this log allows it.
+
+        In a log with the wall clock, an event's time is never later than the partition's clock. In a log with a
+        feeder's clock, no event is live.
+        """
+        if self.clock == "wall":
+            if event.at > self.now:
+                return msgspec.structs.replace(event, at=self.now)
+        elif event.origin == "live":
+            return msgspec.structs.replace(event, origin="replay")
+        return event
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.engage.journeys.walking import MoveKind, RunMove
+from models.engage.journeys.walking import MoveKind, RunMove, ended_moves
 from models.fold.piece import Piece
 from models.identity.runs import join_runs
 from models.profile.ledger import Ledger
@@ -16,6 +16,8 @@ def hand_over_runs(piece: Piece, visitor: Ledger, now: int) -> None:
     """Count the runs that leave the partition with a visitor's ledger."""
     for run in () if visitor.runs is None else visitor.runs.active:
         piece.runs.append(_move("handed_over", run, now))
+        if run.held_since:
+            piece.runs.append(_move("released", run, now))
 
 
 def take_over_runs(piece: Piece, ledger: Ledger, visitor: Ledger, now: int) -> None:
@@ -24,10 +26,13 @@ def take_over_runs(piece: Piece, ledger: Ledger, visitor: Ledger, now: int) -> N
         return
     joined = join_runs(ledger.runs or UserRuns(), visitor.runs)
     ledger.runs = joined.runs
-    piece.runs += [_move("taken_over", run, now) for run in (*joined.taken, *joined.left_out)]
-    piece.runs += [_move("ended", run, now) for run in (*joined.left_out, *joined.replaced)]
+    for run in (*joined.taken, *joined.left_out):
+        piece.runs.append(_move("taken_over", run, now))
+        if run.held_since:
+            piece.runs.append(_move("held", run, now))
+    for run in (*joined.left_out, *joined.replaced):
+        piece.runs += ended_moves(run, now, MERGED)
 
 
 def _move(kind: MoveKind, run: Run, now: int) -> RunMove:
-    outcome = MERGED if kind == "ended" else ""
-    return RunMove(kind, run.journey, run.version, now, run.id, outcome, run.is_held_out)
+    return RunMove(kind, run.journey, run.version, now, run.id, "", run.is_held_out)

@@ -22,7 +22,7 @@ from models.fold.campaigns_in_use import CAMPAIGNS_KEY
 from models.fold.conditions_in_use import CONDITIONS_KEY, AskedConditions
 from models.fold.decisions_pass import DecisionsPass
 from models.fold.facts_pass import EndingControl, FactsPass, Limits
-from models.fold.failures import MAX_FAILURES, FoldBroken, ModelsFailed, StepFailed
+from models.fold.failures import MAX_FAILURES, FoldBroken, StepFailed
 from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.known_failures import BEFORE_ALL, KnownFailures
 from models.fold.memo import content_key, encode_memo
@@ -30,12 +30,21 @@ from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
-from models.fold.scores import PieceScores
+from models.fold.scoring import scores_of
 from models.fold.split_fold import SplitFold
-from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
+from models.fold.versions import CONFIGURATION, POPULATION, Versions
 from models.identity.splitting import LeftOut
 from models.levels import LEVEL, require_known
-from models.log import BringHistory, CampaignOrder, Clock, HistoryComplete, Instruction, ProfileSplit, Use
+from models.log import (
+    BringHistory,
+    CampaignOrder,
+    Clock,
+    HistoryComplete,
+    Instruction,
+    JourneyOrders,
+    ProfileSplit,
+    Use,
+)
 
 MAX_TIMERS = 2_000
 """Maximum number of timers fired per slice, apart from releases within a piece; bounds the work of one commit."""
@@ -233,7 +242,7 @@ class _Slice:
         try:
             end = facts.run(batch.records, begin)
             if piece.rows or piece.agenda:
-                DecisionsPass(piece, _scores_of(piece), failures).run()
+                DecisionsPass(piece, scores_of(piece), failures).run()
             state.store_users()
             state.members.move(piece.moves)
             state.stages.count(piece.stages)
@@ -255,6 +264,9 @@ class _Slice:
                 conditions.is_complete, conditions.waiting = True, 0
             if piece.completes_conditions or conditions.waiting != waiting:
                 self._store_conditions()
+        if piece.completes_orders:
+            state.reaching.complete()
+            self._contents[JOURNEYS_KEY] = state.versions.journeys.encode()
         self._timers_left = facts.timers_left
         if facts.control is not None:
             self._follow(facts.control, outputs.record)
@@ -288,6 +300,10 @@ class _Slice:
             self._store_conditions()
         elif isinstance(control, CampaignOrder):
             self._follow_order(control, record)
+        elif isinstance(control, JourneyOrders):
+            self._state.reaching.follow(control, self._state.keys, self._state.memo.now)
+            if self._state.versions.journeys:
+                self._contents[JOURNEYS_KEY] = self._state.versions.journeys.encode()
         elif isinstance(control, ProfileSplit):
             self._split(control, record)
         elif isinstance(control, Clock):
@@ -381,19 +397,3 @@ class _Slice:
         if instruction.argument in CHANNELS:
             hold = encode_notice(ChannelPaused(paused=instruction.name == "pause"))
             self._outputs.commit.records.append(Output(f"messages.{instruction.argument}", HOLD_KEY, hold))
-
-
-def _scores_of(piece: Piece) -> PieceScores:
-    """Return the scores of a piece.
-
-    Raises
-    ------
-    ModelsFailed
-        A model fails for one of the rows.
-    """
-    try:
-        return PieceScores(piece.block, piece.versions)
-    except Exception as error:
-        numbers = piece.versions.numbers
-        models = " and ".join(f"{name}@{numbers[name]}" for name in (CHURN, SEGMENTS) if name in numbers)
-        raise ModelsFailed(f"{models or 'the features'}: {type(error).__name__}: {error}") from error

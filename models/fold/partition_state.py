@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
-from models.events import Event
 from models.fold.buyer_counts import BuyerCounts
 from models.fold.campaign_counts import CountedCampaigns
 from models.fold.campaign_walks import CampaignWalks
@@ -15,6 +14,7 @@ from models.fold.journey_counts import RunCounts
 from models.fold.live_user import LiveUser, live_user
 from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
+from models.fold.reaching import NOTED_PER_PIECE, Reaching
 from models.fold.stages import StageCounts
 from models.fold.versions import CONFIGURATION, POPULATION
 from models.identity.splitting import LeftOut
@@ -44,6 +44,8 @@ class PartitionState:
         The partition's clock and counters.
     versions
         The versions in use.
+    reaching
+        The users to be reached after an order about runs.
     left_out
         Links between two profiles that are left out; ``None`` for none.
 
@@ -76,6 +78,8 @@ class PartitionState:
         self._add_adoptions()
         for entry in self.walks.waiting(self.keys()):
             self.due.add(*entry)
+        self.reaching = Reaching(self.versions, self.due)
+        self.reaching.begin(self.keys, self.memo.now)
 
     def __repr__(self) -> str:
         """Show the clock, and the amounts stored and cached."""
@@ -89,6 +93,7 @@ class PartitionState:
         """Begin a piece, and return what :meth:`abandon_piece` needs."""
         if self.versions.campaigns.orders:
             self.walks.begin_piece(self.memo.now, self.due.first())
+        self.reaching.note(NOTED_PER_PIECE)
         return msgspec.structs.replace(self.memo, passed_over=dict(self.memo.passed_over))
 
     def abandon_piece(self, memo: Memo) -> None:
@@ -170,16 +175,18 @@ class PartitionState:
 
     def _is_due(self, key: bytes, due: int) -> bool:
         """Return whether a timer of the partition is due for a user at a time."""
-        return self.adopts_at(key, due) or self.walks.order_at(key, due) is not None
+        is_due = self.adopts_at(key, due) or self.walks.order_at(key, due) is not None
+        return is_due or self.reaching.is_due(key, due, self._customer)
 
     def next_due(self) -> int | None:
         """Return the due time of the partition's next timer; remove entries of the queue that are out of date."""
+        begins = self.reaching.noted_until
         while (entry := self.due.first()) is not None:
             due, key = entry
-            if due == self._next_due_of(key) or self._is_due(key, due):
-                return due
+            if due in (self.reaching.due_of(key), self._next_due_of(key)) or self._is_due(key, due):
+                return due if begins is None else min(due, begins)
             self.due.pop()
-        return None
+        return begins
 
     def _next_due_of(self, key: bytes) -> int:
         packed = self._stored(key)
@@ -190,6 +197,7 @@ class PartitionState:
         times = [self._next_due_of(key), *self.walks.turns_of(key)]
         if conditions is not None:
             times.append(conditions.due_of(key))
+        times.append(self.reaching.due_of(key))
         return times if user is None else [*times, user.next_timer, *user.decided.values()]
 
     # --- new conditions --------------------------------------------------------------------------------------------
@@ -199,11 +207,15 @@ class PartitionState:
         conditions = self.versions.conditions
         if conditions is None or conditions.is_complete or conditions.due_of(key) != due:
             return False
-        user = self._live.get(key)
-        if user is not None:
-            return user.facts.conditions != conditions.generation
+        customer = self._customer(key)
+        return customer is not None and customer.facts.conditions != conditions.generation
+
+    def _customer(self, key: bytes) -> Customer | None:
+        """Return the state of a user as the first pass sees it; ``None`` for an unknown one."""
+        if (user := self._live.get(key)) is not None:
+            return user.customer
         packed = self._stored(key)
-        return packed is not None and codec.unpack(packed).facts.conditions != conditions.generation
+        return None if packed is None else codec.unpack(packed)
 
     def _add_adoptions(self) -> None:
         """Add the times at which users come to new conditions to the queue."""
@@ -262,16 +274,3 @@ class PartitionState:
             self._cutoffs = Cutoffs(now - settings.order_within, self.memo.floor, now - settings.remember_orders)
             self._cutoffs_at = now
         return self._cutoffs
-
-    def adjusted(self, event: Event) -> Event:
-        """Return the event as this log allows it.
-
-        In a log with the wall clock, an event's time is never later than the partition's clock. In a log with a
-        feeder's clock, no event is live.
-        """
-        if self.memo.clock == "wall":
-            if event.at > self.memo.now:
-                return msgspec.structs.replace(event, at=self.memo.now)
-        elif event.origin == "live":
-            return msgspec.structs.replace(event, origin="replay")
-        return event

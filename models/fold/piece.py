@@ -209,6 +209,8 @@ class Piece:
         The walks of the campaigns; ``None`` if no campaign was started.
     completes_conditions
         Whether all users have come to the conditions in use by the end of the piece.
+    completes_orders
+        Whether all users have been reached after the newest order about runs by the end of the piece.
     has_success
         Whether a step was folded.
     """
@@ -232,6 +234,7 @@ class Piece:
         self.campaigns: list[CampaignMove] = []
         self.walks: CampaignWalks | None = None
         self.completes_conditions = False
+        self.completes_orders = False
         self.has_success = False
 
     def __repr__(self) -> str:

@@ -48,6 +48,8 @@ class ConditionsPlan:
 
     Attributes
     ----------
+    wanted, known
+        The two configurations.
     asked
         The conditions to apply.
     pending

@@ -11,10 +11,10 @@ from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.journey_decisions import JourneyDecisions, LaterRound
-from models.fold.live_user import RUNS
+from models.fold.live_user import RUNS, LiveUser
 from models.fold.piece import Piece, Step
 from models.fold.segment_decisions import SegmentDecisions
-from models.profile.ledger import Ledger
+from models.profile.ledger import NEVER, Ledger
 from models.profile.signals import Signal
 from models.profile.snapshot import Seen
 
@@ -47,6 +47,7 @@ class Reactions:
         self._outputs = piece.outputs
         self._conditions = conditions
         self._journeys: JourneyDecisions | None = None
+        self._orders = piece.versions.journeys.orders
         if conditions is not None and piece.versions.journeys:
             self._journeys = JourneyDecisions(piece, conditions, timers)
 
@@ -87,6 +88,16 @@ class Reactions:
             self._journeys.follow(step, at, self.recipient(step), effects)
         if effects.marks is not None:
             self._settle(step, at, effects)
+
+    def next_order(self, user: LiveUser) -> int:
+        """Return the place of the first order that runs or messages of a user have to follow, ms, or ``NEVER``."""
+        if self._journeys is None or not self._orders.are_open(user.ledger):
+            return NEVER
+        return self._orders.next_of(user.ledger)
+
+    def settle(self, step: Step, effects: StepEffects, until: int) -> int:
+        """Let them follow orders up to a place; return that of the newest order that has changed a run, or 0."""
+        return 0 if self._journeys is None else self._journeys.settle(step, self.recipient(step), effects, until)
 
     def wake(self, step: Step, due: int, effects: StepEffects) -> None:
         """Let the runs of the user go on by themselves."""

@@ -84,12 +84,16 @@ class Versions:
 
     def planner(self) -> Planner:
         """Return a planner under the configuration in use."""
-        campaigns, older = self.campaigns, self.journeys.older_sends
-        if not campaigns.orders:
-            return Planner(self.configuration, self.configuration_number, self.paused, older)
-        others = {**older, **campaigns.rules}
+        campaigns, older, paused = self.campaigns, self.journeys.older_sends, self.journeys.orders.paused
+        others = {**older, **campaigns.rules} if campaigns.orders else older
         return Planner(
-            self.configuration, self.configuration_number, self.paused, others, campaigns.held, campaigns.cancelled
+            self.configuration,
+            self.configuration_number,
+            self.paused,
+            others,
+            campaigns.held,
+            campaigns.cancelled,
+            held_journeys=paused,
         )
 
     def number(self, name: str) -> int:

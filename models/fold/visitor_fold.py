@@ -145,7 +145,7 @@ class VisitorFold:
             return
         number = owner.number + 1
         is_late = event.at < max(cutoffs.refused_before, ids.floor) and not event.forced
-        adjusted, (to, signal) = self._state.adjusted(event), _target_of(event, identity, owner)
+        adjusted, (to, signal) = self._state.memo.adjusted(event), _target_of(event, identity, owner)
         note = Forwarding(number, is_late, to.login_at, signal)
         self._outputs.add_record(between_profiles(linking.forwarded_to(to, adjusted, user.name, note)))
         self._outputs.count("identity_records", "forwarded")

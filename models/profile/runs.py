@@ -77,6 +77,10 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
         Outcome of each step that has sent or called something, by the step's id and round, the oldest first.
     depth
         Number of runs that have led to this one, each by a mark that let the next one enter.
+    settled
+        Time of the newest order about runs that the run has followed, milliseconds; 0 for none.
+    held_since
+        Time at which the run would have gone on, if its journey was paused then, milliseconds; 0 if it is not held.
     """
 
     id: str
@@ -98,6 +102,8 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     marks: dict[str, Any] = {}
     outcomes: dict[str, str] = {}
     depth: int = 0
+    settled: int = 0
+    held_since: int = 0
 
 
 class UserRuns(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):

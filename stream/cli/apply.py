@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import typer
 
 from models.configuration.compiled import Configuration
 from models.counting import counted
 from models.fold.prospects import ConditionsPlan, ProspectiveCounts
+from stream.cli import in_flight as in_flight_runs
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.cli.progress import ShowProgress, progress_bar
 from stream.cluster.topics import require_topics
 from stream.installation.applying import ApplyOptions, apply_plan, read_plan, read_wanted
+from stream.installation.in_flight import orders_about
 from stream.installation.journey_tests import require_tests
 from stream.installation.recognition import opened
 from stream.installation.segment_names import names_in_use, notes
@@ -67,6 +69,16 @@ class _Shown:
             print_line(f"the history of new conditions took {counted(records, 'record')}")
 
 
+InFlight = Annotated[
+    str,
+    typer.Option(
+        metavar="finish|move|exit",
+        help="Runs under way of changed or removed journeys: finish in their version, move to the new one (move:2h "
+        "spreads what is due over 2h, move over 1h), or exit.",
+    ),
+]
+
+
 def apply(
     config: Config = None,
     clock: Annotated[
@@ -81,8 +93,13 @@ def apply(
             help="What new conditions on events see: the whole log, which is read now, or events from now on."
         ),
     ] = "log",
+    in_flight: InFlight = "finish",
     yes: Annotated[
-        bool, typer.Option("--yes", help="Let users enter new segments with a signal where `on_apply: enter` says so.")
+        bool,
+        typer.Option(
+            "--yes",
+            help="Do not ask about runs; let users enter new segments with a signal where `on_apply: enter` says so.",
+        ),
     ] = False,
     without_test: Annotated[
         list[str] | None,
@@ -107,32 +124,49 @@ def apply(
 
     A new or changed journey needs a test that passes (`perennial journeys test`).
     --without-test waives it by name.
+
+    The command shows how many runs of changed and removed journeys are under way.
+    With --in-flight move they go on in the new version, at the step of the same id.
+    A wait keeps its start. Runs in removed steps go where `moved_to` says, or end.
+    With --in-flight exit they end, and their waiting messages are dropped. Both act
+    at one place of the log, and the command asks before, unless --yes is given.
     """
-    settings = opened(config)
+    fate, settings = in_flight_runs.fate_of(in_flight), opened(config)
     wanted, connection = read_wanted(settings), settings.connection()
     require_topics(connection, settings.partitions)
     plan = asyncio.run(read_plan(connection, wanted))
     require_tests(settings, wanted, plan.known, without_test or ())
+    runs = in_flight_runs.counted_runs(settings, plan, fate.choice, may_act=yes, is_plain=json)
+    orders = orders_about(plan.known, wanted, runs, fate.choice, fate.spread)
     with _Shown(plan, is_plain=json) as shown:
-        options = ApplyOptions(clock, history == "log", yes)
-        applied = asyncio.run(apply_plan(settings, plan, options, shown))
-    _show(applied, wanted, shown.counts, list(notes(wanted, asyncio.run(names_in_use(connection)))), json=json)
-
-
-def _show(
-    applied: Applied, wanted: Configuration, counts: ProspectiveCounts, worth_knowing: list[str], *, json: bool
-) -> None:
-    """Print what was applied."""
-    names = [rule.name for rule in wanted.rules]
+        applied = asyncio.run(apply_plan(settings, plan, ApplyOptions(clock, history == "log", yes, orders), shown))
+    worth_knowing = list(notes(wanted, asyncio.run(names_in_use(connection))))
     if json:
-        said = {"version": applied.version, "changed": applied.changed, "rules": names, "notes": worth_knowing}
-        numbers = {"users": counts.users, "members": dict(counts.members), "entering": dict(counts.entering)}
-        print_json({**said, **numbers, "stages": dict(counts.stages)})
+        under_way = [in_flight_runs.as_json(one) for one in runs]
+        print_json({**_described(applied, wanted, shown.counts, worth_knowing), "in_flight": under_way})
         return
-    rules = ", ".join(names) or "none"
+    _show_applied(applied, wanted, worth_knowing)
+
+
+def _show_applied(applied: Applied, wanted: Configuration, said: list[str]) -> None:
+    rules = ", ".join(rule.name for rule in wanted.rules) or "none"
     if applied.changed:
         print_line(f"configuration version {applied.version} is in use from now on; rules: {rules}")
     else:
         print_line(f"nothing has changed: configuration version {applied.version} stays in use; rules: {rules}")
-    for note in worth_knowing:
+    for note in said:
         print_error(f"note: {note}")
+
+
+def _described(applied: Applied, wanted: Configuration, found: ProspectiveCounts, said: list[str]) -> dict[str, Any]:
+    """Describe what was applied, for machines."""
+    return {
+        "version": applied.version,
+        "changed": applied.changed,
+        "rules": [rule.name for rule in wanted.rules],
+        "notes": said,
+        "users": found.users,
+        "members": dict(found.members),
+        "entering": dict(found.entering),
+        "stages": dict(found.stages),
+    }

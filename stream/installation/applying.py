@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from models.configuration.compiled import Configuration, decode
@@ -47,11 +48,14 @@ class ApplyOptions(NamedTuple):
         Whether new clauses get their history from the log. Otherwise they see events from now on.
     may_enter
         Whether users may enter new segments with a signal, if ``on_apply: enter`` asks for it.
+    orders
+        Control records that follow the configuration in every partition: orders about runs under way.
     """
 
     clock: ClockName = "wall"
     reads_log: bool = True
     may_enter: bool = False
+    orders: Sequence[tuple[bytes, bytes]] = ()
 
 
 class EntriesNotAccepted(PerennialError):
@@ -137,7 +141,7 @@ async def apply_plan(settings: Settings, plan: ConditionsPlan, options: ApplyOpt
         await _ensure_clock(log, options.clock)
         await _require_expressible(connection, partitions, wanted)
         if not brings and not plan.entering:
-            applied = await publish(connection, wanted)
+            applied = await publish(connection, wanted, options.orders)
             await _release(connection, log, plan)
             return applied
         history = History(connection, partitions, plan, watch)
@@ -147,11 +151,11 @@ async def apply_plan(settings: Settings, plan: ConditionsPlan, options: ApplyOpt
             watch.counted(counts)
             _require_accepted(counts, may_enter=options.may_enter)
         if not brings or not counts.users:
-            applied = await publish(connection, wanted)
+            applied = await publish(connection, wanted, options.orders)
             await _release(connection, log, plan)
             return applied
         await note_pending(connection, plan.clauses)
-        applied = await publish(connection, wanted, [history.announcement])
+        applied = await publish(connection, wanted, [history.announcement, *options.orders])
         watch.brought(await history.bring(log))
         _require_alike(plan, counts, history.counts(is_brought=True))
         await history.complete(log)

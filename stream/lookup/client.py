@@ -20,6 +20,8 @@ from stream.lookup.identity import CLOCK, HEADER, Identity
 
 TIMEOUT_S = 5.0
 """How long a worker may take to answer, seconds."""
+COUNTING_TIMEOUT_S = 300.0
+"""How long a worker may take to go through all users of its partitions, seconds."""
 MAX_LISTED = 3
 """Maximum number of addresses that a message names one by one."""
 
@@ -101,8 +103,17 @@ async def _find(
     raise LookupFailed(_no_answer(addresses, others, nameless))
 
 
-async def ask_each(addresses: Sequence[str], path: str, own: Identity | None = None) -> list[tuple[str, bytes]]:
+async def ask_each(
+    addresses: Sequence[str], path: str, own: Identity | None = None, asked: bytes | None = None
+) -> list[tuple[str, bytes]]:
     """Ask every worker of this installation for ``path``; return the address and the body of each.
+
+    Parameters
+    ----------
+    addresses, path, own
+        See :func:`ask`.
+    asked
+        A question that is sent to the path, as JSON. Its answer may take ``COUNTING_TIMEOUT_S``.
 
     Raises
     ------
@@ -111,8 +122,9 @@ async def ask_each(addresses: Sequence[str], path: str, own: Identity | None = N
     BrokerUnreachable
         A worker answered, but no broker answered whether the worker belongs to this installation.
     """
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-        answers = await asyncio.gather(*(_get(session, address, path) for address in addresses))
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S if asked is None else COUNTING_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        answers = await asyncio.gather(*(_get(session, address, path, asked) for address in addresses))
     found, others, nameless = [], list[str](), list[str]()
     for address, answer in zip(addresses, answers, strict=True):
         if answer is None:
@@ -152,11 +164,13 @@ class _Answer(NamedTuple):
     now: int = 0
 
 
-async def _get(session: aiohttp.ClientSession, address: str, path: str) -> _Answer | None:
+async def _get(session: aiohttp.ClientSession, address: str, path: str, asked: bytes | None = None) -> _Answer | None:
     """Ask one address; return ``None`` if no HTTP server listens there."""
+    method = "GET" if asked is None else "POST"
     try:
         # The path is already encoded. An id may be `..`, which must not be resolved as a parent folder.
-        async with session.get(URL(address + path, encoded=True), allow_redirects=False) as answer:
+        url = URL(address + path, encoded=True)
+        async with session.request(method, url, data=asked, allow_redirects=False) as answer:
             identity = answer.headers.get(HEADER)
             if identity is None:  # another program, whose answer may have any length
                 return _Answer(None, answer.status, b"")

@@ -8,10 +8,12 @@ import msgspec
 
 from models.fold.journey_counts import joined_counts
 from models.fold.journey_view import JourneyState, PartitionJourneys
+from models.fold.move_prospects import MoveCounts, MoveQuestion, PartitionMoves
 from models.spelling import did_you_mean
 from stream.lookup.client import LookupFailed
 from stream.lookup.partitions import PartitionLookups
 
+_read_moves = msgspec.json.Decoder(list[PartitionMoves]).decode
 _read = msgspec.json.Decoder(list[PartitionJourneys]).decode
 
 
@@ -29,12 +31,16 @@ class JourneyStates(NamedTuple):
     configuration
         Number of the newest configuration in use.
     journeys
-        In the sequence of the files, then those that only older runs walk.
+        In the sequence of the files, then those that only older runs walk. One that not all partitions have paused yet
+        is not paused.
+    reaches_until
+        Time by which all runs have followed the newest order, milliseconds; ``None`` if they have.
     """
 
     now: int
     configuration: int
     journeys: list[JourneyState]
+    reaches_until: int | None = None
 
     def of(self, name: str) -> JourneyState:
         """Return a journey.
@@ -72,5 +78,20 @@ class JourneyLookups(PartitionLookups):
             name: joined_counts(one.counts for part in parts for one in part.journeys if one.name == name)
             for name in versions
         }
-        found = [JourneyState(name, version, counts[name]) for name, version in versions.items()]
-        return JourneyStates(min(part.now for part in parts), newest.configuration, found)
+        pauses = {name: [one.pause for part in parts for one in part.journeys if one.name == name] for name in versions}
+        found = []
+        for name, version in versions.items():
+            pause = None if None in pauses[name] else pauses[name][0]
+            found.append(JourneyState(name, version, counts[name], pause, any(pauses[name])))
+        until = max((part.reaches_until for part in parts if part.reaches_until is not None), default=None)
+        return JourneyStates(min(part.now for part in parts), newest.configuration, found, until)
+
+    async def moves(self, question: MoveQuestion) -> dict[str, MoveCounts]:
+        """Ask what a move of runs would do, by journey; every run is looked at. Errors are those of :meth:`states`."""
+        asked = msgspec.json.encode(question)
+        parts = [part for _, part in (await self.ask_all("/v1/journeys/moves", _read_moves, asked)).values()]
+        found: dict[str, MoveCounts] = {}
+        for part in parts:
+            for name, counts in part.journeys.items():
+                found.setdefault(name, MoveCounts()).add(counts)
+        return found

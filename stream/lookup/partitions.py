@@ -45,8 +45,19 @@ class PartitionLookups:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self._addresses)})"
 
-    async def ask_all(self, path: str, read: Callable[[bytes], list[_Part]]) -> dict[int, tuple[str, _Part]]:
+    async def ask_all(
+        self, path: str, read: Callable[[bytes], list[_Part]], asked: bytes | None = None
+    ) -> dict[int, tuple[str, _Part]]:
         """Return the address and the answer for each partition.
+
+        Parameters
+        ----------
+        path
+            The path.
+        read
+            Reads the answer of a worker.
+        asked
+            A question of which the path is not a sufficient form; ``None`` for none.
 
         Raises
         ------
@@ -54,7 +65,7 @@ class PartitionLookups:
             A partition has no worker on this machine, or none that is ready.
         """
         found: dict[int, tuple[str, _Part]] = {}
-        for address, body in await ask_each(self._addresses, path, self.own):
+        for address, body in await ask_each(self._addresses, path, self.own, asked):
             for part in read(body):
                 known = found.get(part.partition)
                 if known is None or known[1].now < part.now:  # the partition is about to have another owner

@@ -24,6 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Restored
+from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.membership_view import UnknownSegment, why
 from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.versions import Versions
@@ -33,6 +34,7 @@ from models.profile.recent_items import RecentItem
 from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
 from stream.lookup.identity import CLOCK, HEADER
+from stream.lookup.journey_answers import JourneyAnswers
 from stream.lookup.refusals import HttpRefusal
 from stream.lookup.segment_answers import OpenPartition, SegmentAnswers
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
@@ -89,7 +91,7 @@ class LookupServer:
         self._partitions = partitions
         self._recommends = recommends
         self._identity = identity
-        self._versions: dict[int, tuple[dict[str, int], Versions]] = {}
+        self._versions: dict[int, tuple[dict[str, int], bytes | None, Versions]] = {}
         self._runner: web.AppRunner | None = None
 
     def __repr__(self) -> str:
@@ -106,6 +108,7 @@ class LookupServer:
         app.router.add_get(f"{user}/state", self._state)
         app.router.add_get(f"{user}/recommendations", self._recommendations)
         SegmentAnswers(self._open_partitions, self._state_of).add_to(app.router)
+        JourneyAnswers(self._open_partitions).add_to(app.router)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
@@ -162,10 +165,10 @@ class LookupServer:
 
     def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
         # Remembered, because decoding templates and weights costs more than everything else in a lookup.
-        known = self._versions.get(partition)
-        if known is None or known[0] != memo.numbers:
-            known = self._versions[partition] = memo.numbers, versions_in_use(state, memo)
-        return known[1]
+        known, journeys = self._versions.get(partition), state.records.get(JOURNEYS_KEY)
+        if known is None or (known[0], known[1]) != (memo.numbers, journeys):
+            known = self._versions[partition] = memo.numbers, journeys, versions_in_use(state, memo)
+        return known[2]
 
     async def _user(self, request: web.Request) -> web.Response:
         user, customer, memo, versions = self._find(request)

@@ -65,17 +65,37 @@ class NaiveRun:
     until: int = FAR
     awaited: EventMatch | None = None
     ended: tuple[int, str] | None = None
+    is_paused: bool = False
+    held_since: int = 0
+    met: Event | None = None
+    basis: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin the walk."""
         self.now = self.entered_at
-        self._steps = self._walk(self.journey.steps, ())
+        self.standing: JourneyStep | None = None
+        self.arrived = self.held_until = 0
+        self.around: dict[str, tuple[int, int]] = {}
+        self.known_from: dict[object, int] = {}
+        self.steps = self.walk(self.journey.steps, ())
 
     def begin(self, now: int) -> None:
         """Begin with the first steps."""
         self.now = now
-        if not self._leave(None):
-            self._wake(None)
+        if not self.leave(None):
+            self.go(None)
+
+    def go(self, event: Event | None) -> None:
+        """Continue, or wait because of a pause."""
+        if not self.is_paused:
+            self._wake(event)
+            return
+        self.met = event or self.met
+        if not self.held_since:
+            self.held_since = self.now
+        if self.until != FAR or not self.held_until:
+            self.held_until = min(self.until, self.now)
+        self.until = FAR
 
     def pass_time(self, now: int) -> None:
         """Fire everything that is due until an instant."""
@@ -84,8 +104,8 @@ class NaiveRun:
             if due > now:
                 return
             self.now = due
-            if not self._leave(None):
-                self._wake(None)
+            if not self.leave(None) and self.until <= due:
+                self.go(None)
 
     def see(self, now: int, event: Event) -> None:
         """Show an event of the user to the run."""
@@ -93,31 +113,33 @@ class NaiveRun:
             return
         self.now = now
         self.past.append((now, event))
-        if not self._leave(event) and self.awaited is not None and self._fits(self.awaited, event):
-            self._wake(event)
+        if not self.leave(event) and self.awaited is not None and self.fits(self.awaited, event):
+            self.go(event)
 
-    def _leave(self, event: Event | None) -> bool:
+    def leave(self, event: Event | None) -> bool:
         for one in self.journey.exits:
             is_due = bool(one.after) and self.now >= self.entered_at + one.after
-            is_met = one.on is not None and event is not None and self._fits(one.on, event)
+            is_met = one.on is not None and event is not None and self.fits(one.on, event)
             if is_due or is_met:
                 self.ended = (self.now, one.name)
                 return True
         return False
 
     def _wake(self, event: Event | None) -> None:
-        self.until, self.awaited = FAR, None
+        event, self.met = event or self.met, None
+        self.until, self.awaited, self.standing = FAR, None, None
         try:
             if event is None:
-                next(self._steps)
+                next(self.steps)
             else:
-                self._steps.send(event)
+                self.steps.send(event)
         except StopIteration:
             self.ended = (self.now, "completed")
         except _Stop as stop:
             self.ended = (self.now, str(stop))
+        self.held_since = self.held_until = 0
 
-    def _fits(self, match: EventMatch, event: Event) -> bool:
+    def fits(self, match: EventMatch, event: Event) -> bool:
         if event.name != match.event or min(event.at, self.now) < self.entered_at:
             return False
         found, kept = event.properties or {}, self.entry_event.properties or {}
@@ -130,65 +152,93 @@ class NaiveRun:
                 return False
         return True
 
-    def _walk(self, steps: tuple[JourneyStep, ...], rounds: tuple[int, ...]) -> Generator[None, Event | None, None]:
+    def walk(self, steps: tuple[JourneyStep, ...], rounds: tuple[int, ...]) -> Generator[None, Event | None, None]:
         for step in steps:
             match step:
                 case SendStep():
-                    yield from self._send(step, rounds)
+                    yield from self.send(step, rounds)
                 case WaitStep():
-                    yield from self._sleep(self.now + step.duration)
+                    yield from self._sleep(self.now + step.duration, step)
                 case WaitUntilStep():
                     zone = zones.zone(step.at.zone) if step.at.zone else self.zone
-                    yield from self._sleep(next_local_time(step.at, self.now, zone))
+                    yield from self._sleep(next_local_time(step.at, self.now, zone), step)
                 case WaitForStep():
                     yield from self._await(step, rounds)
                 case BranchStep():
-                    yield from self._walk(next((c.steps for c in step.cases if self._holds(c.condition)), ()), rounds)
+                    yield from self.walk(next((c.steps for c in step.cases if self._holds(c.condition)), ()), rounds)
                 case ExperimentStep():
                     arm = step.arms[arm_of(step.experiment, step.arms, self.user)]
-                    yield from self._walk(arm.steps, rounds)
+                    yield from self.walk(arm.steps, rounds)
                 case RepeatStep():
                     yield from self._repeat(step, rounds)
                 case SetStep():
                     pass
 
-    def _sleep(self, until: int) -> Generator[None, Event | None, None]:
+    def _sleep(self, until: int, step: JourneyStep) -> Generator[None, Event | None, None]:
         if until > self.now:
+            if self.standing is not step:
+                self.standing, self.arrived = step, self.now
             self.until = until
             yield
 
+    def has_come(self, step: WaitForStep) -> bool:
+        past = self.past[self.known_from.get(of_wait(step), 0) :]
+        return step.is_since_entry and any(self.fits(step.on, event) for _, event in past)
+
     def _await(self, step: WaitForStep, rounds: tuple[int, ...]) -> Generator[None, Event | None, None]:
-        has_come = step.is_since_entry and any(self._fits(step.on, event) for _, event in self.past)
+        has_come = self.has_come(step)
         if not has_come:
+            self.standing, self.arrived = step, self.now
             self.until, self.awaited = self.now + step.at_most, step.on
             has_come = (yield) is not None
-        yield from self._walk(step.then if has_come else step.otherwise, rounds)
+        yield from self.walk(step.then if has_come else step.otherwise, rounds)
 
     def _repeat(self, step: RepeatStep, rounds: tuple[int, ...]) -> Generator[None, Event | None, None]:
-        for number in range(step.times):
-            if step.until is not None and self._holds(step.until):
-                return
-            began = self.now
-            yield from self._walk(step.steps, (*rounds, number))
-            if number + 1 < step.times:
-                yield from self._sleep(began + step.every)
+        yield from self.rounds_from(step, rounds, 0)
 
-    def _send(self, step: SendStep, rounds: tuple[int, ...]) -> Generator[None, Event | None, None]:
+    def rounds_from(self, step: RepeatStep, rounds: tuple[int, ...], first: int) -> Generator[None, Event | None, None]:
+        for number in range(first, step.times):
+            if step.until is not None and self._holds(step.until):
+                break
+            yield from self.round(step, number, self.now, self.walk(step.steps, (*rounds, number)))
+        self.around.pop(step.id, None)
+
+    def round(
+        self, step: RepeatStep, number: int, began: int, inner: Generator[None, Event | None, None]
+    ) -> Generator[None, Event | None, None]:
+        self.around[step.id] = number, began
+        yield from inner
+        if number + 1 < step.times:
+            yield from self._sleep(began + step.every, step)
+
+    def send(self, step: SendStep, rounds: tuple[int, ...]) -> Generator[None, Event | None, None]:
         while not self.allowed(self.now):
             if not step.retry_capped:
                 if step.exits_capped:
                     raise _Stop("message_dropped")
                 return
-            yield from self._sleep(self.now + step.retry_capped)
+            yield from self._sleep(self.now + step.retry_capped, step)
         self.sent.append((self.now, step.id, rounds))
+        self.basis.append(self.held_since or self.now)
 
     def _holds(self, condition: Any) -> bool:
         """Evaluate ``else``, and counts of events since the entry."""
         if condition is None:
             return True
         match = EventMatch(condition.event, condition.where)
-        number = sum(self._fits(match, event) for _, event in self.past)
+        past = self.past[self.known_from.get(of_count(condition), 0) :]
+        number = sum(self.fits(match, event) for _, event in past)
         return bool(number >= condition.measure.bounds.at_least)
+
+
+def of_wait(step: WaitForStep) -> object:
+    """Return what a wait watches of the past."""
+    return ("wait", step.id, repr(step.on), step.is_since_entry)
+
+
+def of_count(condition: Any) -> object:
+    """Return what a count since the entry watches of the past."""
+    return ("count", repr(condition))
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 _CLICKS = {"event": "click", "times": {"at_least": 3}, "within": "3h"}
@@ -76,3 +77,24 @@ MARKED: dict[str, dict[str, Any]] = {
     "half": {"bucket": "half", "below": "50%"},
 }
 """Segments that read the marks of these journeys. Two journeys set a mark in turns, and enter each other so."""
+
+
+def varied(journey: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """Return a journey in which steps are missing, are inserted, or wait for another time."""
+    steps, ids = list[Any](), {one.get("id") for one in journey["steps"]} - {None}
+    for number, one in enumerate(journey["steps"]):
+        if chance.random() < 0.2:
+            steps.append({"id": f"new_{number}", "wait": chance.choice(("1m", "2h"))})
+        if chance.random() < 0.85:
+            made = {**one}
+            if "wait" in made:
+                made["wait"] = chance.choice(("5m", "30m", "1h", "9h"))
+            if "wait_for" in made:
+                made["wait_for"] = {**made["wait_for"], "at_most": chance.choice(("10m", "5h", "2d"))}
+            if "repeat" in made:
+                made["repeat"] = {**made["repeat"], "every": chance.choice(("20m", "4h"))}
+            steps.append(made)
+    steps = steps or [{"id": "only", "wait": "3h"}]
+    names = [one["id"] for one in steps if "id" in one]
+    moved = {one: chance.choice(names) for one in sorted(ids) if names and chance.random() < 0.4}
+    return {**journey, "steps": steps, **({"moved_to": moved} if moved else {})}

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from models.configuration.compiled import encode
+from models.configuration.compiled import decode, encode
+from models.configuration.journeys.versions import version_of
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.events import Event, EventType, OrderLine
-from models.log import Control, Instruction, Tick, Use, opening
+from models.log import Control, Instruction, JourneyOrder, JourneyOrders, Tick, Use, opening
 from models.profile.trait_limits import MAX_NEEDED_BYTES
 from models.units import DAY, HOUR, MINUTE
 from tests.support.configured_versions import churn_version, gaps_version, population_version, segments_version
 from tests.support.event_logs import START, PartitionRecord, written
-from tests.support.random_journeys import JOURNEYS, MARKED
+from tests.support.random_journeys import JOURNEYS, MARKED, varied
 
-__all__ = ["crowded_log", "random_log", "with_populations"]
+OrderKind = Literal["move", "exit", "pause", "resume"]
+__all__ = ["crowded_log", "log_with_orders", "random_log", "with_populations"]
 
 _SEEN = (
     "{{ segment }} {{ risk }} {{ traits }} {{ cart.count }} {{ cart.items }} {{ orders }} {{ spent }} "
@@ -144,6 +146,13 @@ def random_log(
     return log.records()
 
 
+def log_with_orders(seed: int) -> list[PartitionRecord]:
+    """Make the log of a seed with journeys in changing versions, and orders about their runs."""
+    log = _RandomLog(random.Random(seed), with_versions=True, with_segments=True)
+    log.has_journeys = log.has_orders = True
+    return log.records()
+
+
 def crowded_log(seed: int) -> list[PartitionRecord]:
     """Make the log of a seed in which many statements about consent come with traits that have no room.
 
@@ -193,7 +202,8 @@ class _RandomLog:
     def __init__(self, chance: random.Random, *, with_versions: bool, with_segments: bool) -> None:
         self._chance = chance
         self._with_segments = with_segments
-        self.has_lifecycle = self.has_features = self.has_journeys = False
+        self.has_lifecycle = self.has_features = self.has_journeys = self.has_orders = False
+        self._walked: dict[str, str] = {}
         self._with_versions = with_versions
         self._has_wall_clock = chance.random() < 0.5
         self._users = [*(f"u{number}" for number in range(chance.choice((2, 5, 12)))), "anonymous:a1"]
@@ -246,6 +256,11 @@ class _RandomLog:
         if self._with_versions and chance.random() < 0.06:
             self._version += 1
             self._add(self._control())
+        if self.has_orders and chance.random() < 0.1:
+            if chance.random() < 0.6:
+                self._version += 1
+                self._add(self._configuration(frozenset()))
+            self._add(self._orders())
         if chance.random() < 0.02:
             self._add((b"\x00bad", b"junk") if chance.random() < 0.5 else (self._users[0].encode(), b"{junk"))
 
@@ -296,16 +311,31 @@ class _RandomLog:
         if self.has_lifecycle and made < 0.75:
             return gaps_version(self._version, chance.choice((0.1, 0.3, 1.0)))
         if made < 0.85:
-            without = frozenset(chance.sample(list(_TRIGGERS), 3))
-            journeys = self._journeys()
-            return _configuration(self._version, without, self._segments(), journeys, has_lifecycle=self.has_lifecycle)
+            return self._configuration(frozenset(chance.sample(list(_TRIGGERS), 3)))
         return Instruction(name=chance.choice(("pause", "resume")), argument="email")
+
+    def _configuration(self, without: frozenset[str]) -> Use:
+        journeys = self._journeys()
+        use = _configuration(self._version, without, self._segments(), journeys, has_lifecycle=self.has_lifecycle)
+        self._walked = {one.name: version_of(one) for one in decode(bytes(use.content)).journeys}
+        return use
+
+    def _orders(self) -> JourneyOrders:
+        """Return orders about some journeys."""
+        chance, found = self._chance, list[JourneyOrder]()
+        for name in chance.sample([one["name"] for one in JOURNEYS], chance.randrange(1, 4)):
+            kind: OrderKind = chance.choice(("move", "move", "exit", "pause", "pause", "resume", "resume"))
+            version, spread = self._walked.get(name, ""), chance.choice((0, HOUR, 20 * HOUR))
+            found.append(JourneyOrder(name, kind, version, spread, chance.choice(("hold", "hold", "drop"))))
+        return JourneyOrders(tuple(found))
 
     def _journeys(self) -> list[dict[str, Any]]:
         """Return some journeys, each in one of several versions."""
         if not self.has_journeys:
             return []
         found = self._chance.sample(JOURNEYS, self._chance.randrange(1, len(JOURNEYS) + 1))
+        if self.has_orders:
+            return [varied(one, self._chance) for one in found]
         return [{**one, "steps": one["steps"][self._chance.randrange(2) :]} for one in found]
 
     def _segments(self) -> list[str]:

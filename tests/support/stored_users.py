@@ -60,8 +60,8 @@ def _fill(user: Customer) -> None:
         if "@" not in channel
     }
     facts.consent["news@email"] = facts.consent["email"]
-    run = Run("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
-    run = msgspec.structs.replace(run, depth=2)
+    place = ("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
+    run = Run(*place, depth=2, settled=START + 4, held_since=START + 9)
     ledger.runs, ledger.marks = UserRuns((run,), {17: START}), {"onboarded": True}
     ledger.campaigns = [CampaignMark("8a1f0c52b7d3e964", "sent", START + 1, START + 2, 1)]
 

@@ -368,6 +368,9 @@ class Journey(msgspec.Struct, frozen=True, omit_defaults=True):
         What counts as success; ``None`` for nothing.
     holdout
         Share of users who get nothing, in 2^-64.
+    moved_to
+        For runs that move here from another version: the step at which they go on, by the step at which they wait. It
+        is not a part of the version.
     """
 
     name: str
@@ -378,6 +381,7 @@ class Journey(msgspec.Struct, frozen=True, omit_defaults=True):
     category: Category = "marketing"
     goal: Goal | None = None
     holdout: int = 0
+    moved_to: tuple[tuple[str, str], ...] = ()
 
     @property
     def longest(self) -> int:

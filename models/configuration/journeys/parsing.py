@@ -23,6 +23,7 @@ from models.configuration.journeys.definition import (
 )
 from models.configuration.journeys.matches import event_match, local_time
 from models.configuration.journeys.steps import StepReader
+from models.configuration.journeys.versions import Steps, find_step
 from models.configuration.journeys.written import (
     JourneyForm,
     WrittenAgain,
@@ -104,7 +105,15 @@ def parse_journey(value: Any, path: str, experiments: dict[str, str] | None = No
         category=written.category,
         goal=None if written.goal is None else _goal(written.goal, f"{path}.goal", kept),
         holdout=comparing.share(written.holdout) if written.holdout else 0,
+        moved_to=_moved_to(written.moved_to, steps, f"{path}.moved_to"),
     )
+
+
+def _moved_to(written: Mapping[str, str], steps: Steps, path: str) -> tuple[tuple[str, str], ...]:
+    for old, new in written.items():
+        if find_step(steps, new) is None:
+            raise InvalidConfiguration(f"{path}.{old}", new, "the id of a step of this journey")
+    return tuple(sorted(written.items()))
 
 
 def _entry(written: WrittenEntry, path: str) -> Entry:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from models.configuration.journeys.definition import (
     BranchStep,
@@ -30,7 +31,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def version_of(journey: Journey) -> str:
     """Return the version of a journey as 16 hexadecimal digits.
 
-    Equal structures have equal versions. The texts of templates are not a part of it.
+    Equal structures have equal versions. The texts of templates are not a part of it, and neither is ``moved_to``.
 
     Examples
     --------
@@ -41,7 +42,8 @@ def version_of(journey: Journey) -> str:
     >>> version_of(one) == version_of(same), version_of(one) == version_of(parse_journey({**plain, "name": "b"}, ""))
     (True, False)
     """
-    return blake2b(_encoder.encode(journey), digest_size=VERSION_BYTES).hexdigest()
+    structure = replace(journey, moved_to=()) if journey.moved_to else journey
+    return blake2b(_encoder.encode(structure), digest_size=VERSION_BYTES).hexdigest()
 
 
 def blocks_of(step: JourneyStep) -> tuple[Steps, ...]:
@@ -82,3 +84,9 @@ def step_at(steps: Steps, place: Place) -> JourneyStep | None:
     if place[-1] > len(steps):
         raise IndexError(place)
     return steps[place[-1]] if place[-1] < len(steps) else None
+
+
+def find_step(steps: Steps, name: str) -> tuple[Place, JourneyStep] | None:
+    """Return the step of an id, with its place; ``None`` if there is none."""
+    found = ((place, step) for place, step in places_of(steps) if getattr(step, "id", "") == name)
+    return next(found, None)

@@ -184,6 +184,8 @@ class JourneyForm(Written, frozen=True, kw_only=True):
         Share of users who walk the same path, but get nothing.
     steps
         The steps.
+    moved_to
+        Where runs of an older version go on that are moved here: the step, by the step at which they wait.
     """
 
     name: Name
@@ -194,3 +196,4 @@ class JourneyForm(Written, frozen=True, kw_only=True):
     goal: WrittenGoal | None = None
     holdout: Share | None = None
     steps: WrittenSteps
+    moved_to: dict[Name, Name] = msgspec.field(default_factory=dict)

@@ -93,6 +93,11 @@ class RunClauses:
                 entries[number] = entry.encode()
         return run if entries == run.clauses else replace(run, clauses=dict(sorted(entries.items())))
 
+    def kept(self, entries: dict[int, bytes]) -> dict[int, bytes]:
+        """Return what the clauses of another version remember, without clauses that this version does not have."""
+        own = dict(self._clauses)
+        return {number: content for number, content in entries.items() if number in own}
+
     def truth(self, clause: EventClause, run: Run, at: int, person: Person) -> Truth:
         """Return the truth of a clause for a run."""
         number = number_of(clause)

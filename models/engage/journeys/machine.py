@@ -137,7 +137,8 @@ def advance(journey: Journey, run: Run, at: int, world: RunWorld) -> Progress:
         elif run.until:
             if run.until > at:
                 return Progress(run)
-            done = _end_wait(step, run, at, world)
+            begins = not run.arrived_at  # it was held before the step
+            done = _begin(step, replace(run, arrived_at=at), at, world) if begins else _end_wait(step, run, at, world)
         else:
             done = _begin(step, replace(run, arrived_at=at), at, world)
         if isinstance(done, Progress):
@@ -150,12 +151,31 @@ def meet(journey: Journey, run: Run, step: WaitForStep) -> Run:
 
     The caller then calls :func:`advance`.
     """
+    awaits = is_awaited(journey, run, step)
+    if step.is_since_entry:
+        run = run if step.id in run.seen else replace(run, seen=(*run.seen, step.id))
+    elif awaits and step.id in run.seen:
+        run = _forgetting(run, step)
+    return _into(run, 0).run if awaits else run
+
+
+def meet_held(journey: Journey, run: Run, step: WaitForStep, at: int) -> Run:
+    """Return a run of a paused journey after the event that a step waits for; it goes on when it is released."""
+    if is_awaited(journey, run, step):
+        run = replace(run, until=min(run.until, at))
+    elif not step.is_since_entry:
+        return run
+    return run if step.id in run.seen else replace(run, seen=(*run.seen, step.id))
+
+
+def _forgetting(run: Run, step: WaitForStep) -> Run:
+    return replace(run, seen=tuple(name for name in run.seen if name != step.id))
+
+
+def is_awaited(journey: Journey, run: Run, step: WaitForStep) -> bool:
+    """Return whether a run stands at a step and waits for its event."""
     standing = step_at(journey.steps, run.place)
-    if standing is not None and standing == step and run.until:
-        return _into(run, 0).run
-    if step.is_since_entry and step.id not in run.seen:
-        return replace(run, seen=(*run.seen, step.id))
-    return run
+    return standing is not None and standing == step and bool(run.until) and bool(run.arrived_at)
 
 
 def answer(run: Run, step: CallStep, *, is_success: bool, outcome: str) -> Progress:
@@ -207,7 +227,10 @@ def _begin(step: JourneyStep, run: Run, at: int, world: RunWorld) -> _Done:
 def _end_wait(step: JourneyStep, run: Run, at: int, world: RunWorld) -> _Done:
     match step:
         case WaitForStep():
-            return _into(run, 1)
+            if step.id not in run.seen:
+                return _into(run, 1)
+            # The event came while the run was held. A step that sees only later events forgets it again.
+            return _into(run if step.is_since_entry else _forgetting(run, step), 0)
         case SendStep():  # a cap was reached
             return _send(step, run, at, world)
         case RepeatStep():

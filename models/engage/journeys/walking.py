@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from functools import partial
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
 
 from models.conditions.clauses import AllOf, AnyOf, Condition, EventClause, NoneOf, SegmentClause
 from models.conditions.leaf import Person
@@ -22,11 +25,14 @@ from models.engage.journeys.clauses import RunClauses, reads_entry
 from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.events import matches
 from models.engage.journeys.leaving import conversion_of, exit_due, exit_of, is_since_entry
-from models.engage.journeys.machine import RunWorld, advance, meet
+from models.engage.journeys.machine import RunWorld, advance, meet, meet_held
+from models.engage.journeys.orders import VERSION_GONE
 from models.events import Event
 from models.profile.runs import Run, UserRuns
 
-MoveKind: TypeAlias = Literal["entered", "refused", "converted", "ended", "handed_over", "taken_over"]
+MoveKind: TypeAlias = Literal[
+    "entered", "refused", "converted", "ended", "handed_over", "taken_over", "moved", "held", "released"
+]
 
 AskLeaf: TypeAlias = Callable[[Condition], Truth]
 """Return the truth of a clause that does not read the entry of a run."""
@@ -34,8 +40,8 @@ AskLeaf: TypeAlias = Callable[[Condition], Truth]
 
 RESTARTED = "restarted"
 """The outcome of a run that a newer one with the same key has replaced."""
-VERSION_GONE = "version_gone"
-"""The outcome of a run that no configuration in use describes any more."""
+PAUSED = "paused"
+"""The reason of a refusal while a journey is paused."""
 
 
 class RunMove(NamedTuple):
@@ -44,8 +50,9 @@ class RunMove(NamedTuple):
     Attributes
     ----------
     kind
-        ``entered``, ``refused`` (no run has begun), ``converted``, ``ended``, and for a run that moves with its user to
-        another partition: ``handed_over`` and ``taken_over``.
+        ``entered``, ``refused`` (no run has begun), ``converted``, ``ended``. A run that moves with its user to another
+        partition is ``handed_over`` and ``taken_over``. One that goes on in another version is ``moved``. One that a
+        pause holds is ``held``, and later ``released``.
     journey, version
         The journey.
     at
@@ -58,6 +65,8 @@ class RunMove(NamedTuple):
         Whether the run belongs to the control group.
     value
         Value of a conversion.
+    before
+        For ``moved``: the version before.
     """
 
     kind: MoveKind
@@ -68,6 +77,7 @@ class RunMove(NamedTuple):
     outcome: str = ""
     is_held_out: bool = False
     value: object = None
+    before: str = ""
 
 
 class CompiledJourney:
@@ -106,13 +116,31 @@ class CompiledJourney:
         return f"CompiledJourney({self.journey.name!r}, version={self.version!r})"
 
 
+class WalkRules(NamedTuple):
+    """The rules by which the runs of a partition are walked.
+
+    Attributes
+    ----------
+    by_version
+        The versions of journeys.
+    paused
+        What happens to new entries of a paused journey, by its name: ``hold`` or ``drop``.
+    newest_orders
+        Place of the newest order about the runs of a journey, by its name. New runs need not follow it.
+    """
+
+    by_version: Mapping[str, CompiledJourney]
+    paused: Mapping[str, str] = MappingProxyType({})
+    newest_orders: Mapping[str, int] = MappingProxyType({})
+
+
 class Walk:
     """The runs of one user at one step.
 
     Parameters
     ----------
-    journeys
-        The versions by which runs are walked, by their numbers.
+    rules
+        The versions by which runs are walked, and what holds for all runs of a journey.
     runs
         The runs of the user before the step.
     at
@@ -121,8 +149,6 @@ class Walk:
         What clauses read of the user.
     ask
         The truth, at the step, of a clause that does not read the entry of a run.
-    world
-        Makes the outside of a run.
 
     Attributes
     ----------
@@ -136,14 +162,15 @@ class Walk:
 
     def __init__(
         self,
-        journeys: Mapping[str, CompiledJourney],
+        rules: WalkRules,
         runs: UserRuns,
         at: int,
         person: Person,
         ask: AskLeaf,
         world: Callable[[CompiledJourney, Walk], RunWorld],
     ) -> None:
-        self._journeys = journeys
+        self._rules = rules
+        self._journeys = rules.by_version
         self.at = at
         self._person = person
         self._ask = ask
@@ -173,11 +200,11 @@ class Walk:
                 seen = self._convert(compiled, seen, event)
             name = exit_of(compiled.journey, seen, self.at, event, partial(self.truth, run=seen))
             if name:
-                self._end(compiled, seen, name)
+                self._end(seen, name)
                 continue
             if event is not None:
                 seen = self._meet(compiled, seen, event)
-            self._advance(compiled, seen)
+            self._go(compiled, seen)
 
     def enter(self, compiled: CompiledJourney, by: EntryCause) -> None:
         """Let the user enter a journey, if its entry permits it.
@@ -193,19 +220,24 @@ class Walk:
         condition = journey.enter.condition
         if condition is not None and self.truth(condition, None) is not True:
             return
+        if self._rules.paused.get(journey.name) == "drop":
+            self._tell("refused", compiled, outcome=PAUSED)
+            return
         found = entering.admit(journey, compiled.version, self.runs, self._person.name, by)
         if found.run is None:
             self._tell("refused", compiled, outcome=found.refusal or "")
             return
         if found.restarted is not None:
-            self._tell("ended", compiled, found.restarted, outcome=RESTARTED)
-        self.runs = found.runs
-        self._tell("entered", compiled, found.run)
-        name = exit_of(journey, found.run, self.at, None, partial(self.truth, run=found.run))
+            self.moves += ended_moves(found.restarted, self.at, RESTARTED)
+        newest = self._rules.newest_orders.get(journey.name, 0)
+        run = replace(found.run, settled=newest) if newest else found.run
+        self.runs = entering.put(found.runs, run)
+        self._tell("entered", compiled, run)
+        name = exit_of(journey, run, self.at, None, partial(self.truth, run=run))
         if name:
-            self._end(compiled, found.run, name)
+            self._end(run, name)
         else:
-            self._advance(compiled, found.run)
+            self._go(compiled, run)
 
     @property
     def zone(self) -> tzinfo:
@@ -233,7 +265,8 @@ class Walk:
             if compiled is None:
                 return self.at + 1
             dues = [exit_due(compiled.journey, run), compiled.clauses.next_change(run, self.at, self._person)]
-            found = min(found, run.until or NEVER, *dues)
+            waits = run.until if run.until > self.at else NEVER  # a run that a pause holds is not woken
+            found = min(found, waits, *dues)
         return found
 
     # --- parts of a step ---------------------------------------------------------------------------------------------
@@ -246,27 +279,47 @@ class Walk:
         return conversion.run
 
     def _meet(self, compiled: CompiledJourney, run: Run, event: Event) -> Run:
+        is_paused = compiled.journey.name in self._rules.paused
         for step in compiled.waits:
             if is_since_entry(event, run, self.at) and matches(step.on, event, run.entry):
-                run = meet(compiled.journey, run, step)
+                if is_paused:
+                    run = meet_held(compiled.journey, run, step, self.at)
+                else:
+                    run = meet(compiled.journey, run, step)
         return run
 
-    def _advance(self, compiled: CompiledJourney, run: Run) -> None:
+    def _go(self, compiled: CompiledJourney, run: Run) -> None:
+        """Let a run go on, or hold it if its journey is paused."""
+        if compiled.journey.name in self._rules.paused:
+            self._hold(compiled, run)
+            return
+        is_held = bool(run.held_since)
+        if is_held and run.until <= self.at:
+            self._tell("released", compiled, run)
+            is_held = False
         progress = advance(compiled.journey, run, self.at, self._world(compiled, self))
+        run = progress.run if is_held or not progress.run.held_since else replace(progress.run, held_since=0)
         if progress.ended:
-            self._end(compiled, progress.run, progress.ended)
+            self._end(run, progress.ended)
         else:
-            self.runs = entering.put(self.runs, progress.run)
+            self.runs = entering.put(self.runs, run)
+
+    def _hold(self, compiled: CompiledJourney, run: Run) -> None:
+        """Let a run of a paused journey wait on; if it could go on now, it is held from now on."""
+        if not run.held_since and run.until <= self.at:
+            since = run.until or self.at
+            run = replace(run, held_since=since, until=since)
+            self._tell("held", compiled, run)
+        self.runs = entering.put(self.runs, run)
 
     def _lose(self, run: Run) -> None:
         """End a run whose version this partition does not have: its user came from another partition."""
         self.runs = entering.leave(self.runs, run)
-        held_out = run.is_held_out
-        self.moves.append(RunMove("ended", run.journey, run.version, self.at, run.id, VERSION_GONE, held_out))
+        self.moves += ended_moves(run, self.at, VERSION_GONE)
 
-    def _end(self, compiled: CompiledJourney, run: Run, outcome: str) -> None:
+    def _end(self, run: Run, outcome: str) -> None:
         self.runs = entering.leave(self.runs, run)
-        self._tell("ended", compiled, run, outcome=outcome)
+        self.moves += ended_moves(run, self.at, outcome)
 
     def _tell(
         self,
@@ -288,6 +341,17 @@ class Walk:
             value,
         )
         self.moves.append(one)
+
+
+def ended_moves(run: Run, at: int, outcome: str) -> list[RunMove]:
+    """Return the changes of a run that ends: one that a pause holds is released at the same time."""
+    moves = [RunMove("ended", run.journey, run.version, at, run.id, outcome, run.is_held_out)]
+    return [released_move(run, at), *moves] if run.held_since else moves
+
+
+def released_move(run: Run, at: int) -> RunMove:
+    """Return the change of a run that a pause no longer holds."""
+    return RunMove("released", run.journey, run.version, at, run.id, "", run.is_held_out)
 
 
 def entered_by(journeys: Iterable[CompiledJourney], event: Event) -> Iterable[CompiledJourney]:

@@ -11,7 +11,7 @@ import pytest
 from models.batch import Batch, Restored
 from models.conditions.program import segment_key
 from models.engage.planner import Planner
-from models.fold import members, step
+from models.fold import journey_counts, members, step
 from models.fold.live_user import RUNS
 from models.fold.partition import PartitionFold
 from models.log import Tick, opening
@@ -19,7 +19,7 @@ from models.profile import reducers
 from models.profile.codec import unpack
 from models.units import HOUR
 from tests.support.event_logs import START, PartitionRecord, fold_log, written
-from tests.support.random_logs import random_log
+from tests.support.random_logs import log_with_orders, random_log
 
 CUTS: tuple[dict[str, int], ...] = (
     {"size": 2},
@@ -181,6 +181,29 @@ def test_a_log_with_journeys_gives_the_same_bytes_in_any_cut(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_log_with_journeys_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) -> None:
     assert_equal_in_all_cuts(random_log(750 + seed, with_versions=True, with_segments=True, with_journeys=True))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_orders_about_runs_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    records, _, _ = assert_equal_in_all_cuts(log_with_orders(1100 + seed))
+
+    held, under_way = dict[str, int](), dict[tuple[str, str], int]()
+    for key, packed in records.items():
+        runs = None if key[:1] == b"\x00" else unpack(packed).ledger.runs
+        for run in () if runs is None else runs.active:
+            held[run.journey] = held.get(run.journey, 0) + bool(run.held_since)
+            under_way[run.journey, run.version] = under_way.get((run.journey, run.version), 0) + 1
+    for key, content in records.items():
+        if key.startswith(journey_counts.KEY):
+            name, found = key[len(journey_counts.KEY) :].decode(), journey_counts.read_counts(content)
+            assert found.held == held.get(name, 0)
+            assert found.active == {of: number for (one, of), number in sorted(under_way.items()) if one == name}
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_with_orders_about_runs_in_which_steps_fail_gives_the_same_bytes_in_any_cut(seed: int) -> None:
+    assert_equal_in_all_cuts(log_with_orders(1150 + seed))
 
 
 @pytest.mark.usefixtures("failing")

@@ -35,7 +35,7 @@ from models.configuration.journeys.definition import (
 )
 from models.engage.journeys.entering import EntryCause
 from models.engage.journeys.machine import SendVerdict
-from models.engage.journeys.walking import CompiledJourney, Walk, entered_by
+from models.engage.journeys.walking import CompiledJourney, Walk, WalkRules, entered_by
 from models.events import Event
 from models.profile.runs import Run, UserRuns
 from models.units import DAY, HOUR, MINUTE
@@ -104,7 +104,7 @@ class _User:
         stored = msgspec.msgpack.decode(msgspec.msgpack.encode(self.runs), type=UserRuns)
         person = Person(USER, NoValues(), ZONE, known_since=1)
         walk = Walk(
-            {self.compiled.version: self.compiled},
+            WalkRules({self.compiled.version: self.compiled}),
             stored,
             at,
             person,

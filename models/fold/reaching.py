@@ -1,0 +1,104 @@
+"""The reaching of all users of a partition after an order about runs (:mod:`models.fold.run_orders`).
+
+The queue of timers gets the users in parts, so that no commit is delayed. Before the first user is due, all are in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from msgspec.structs import replace
+
+from models.fold.due_times import DueTimes
+from models.fold.versions import Versions
+from models.log import JourneyOrders
+from models.profile.ledger import NEVER
+from models.profile.state import Customer
+
+NOTED_PER_PIECE = 10_000
+"""Number of users that are noted with each piece, after an order about runs; it changes no result."""
+
+
+class Reaching:
+    """The users of a partition that are still to be put into the queue of timers.
+
+    Parameters
+    ----------
+    versions
+        The versions in use; they have the orders.
+    due
+        The queue of timers.
+    """
+
+    def __init__(self, versions: Versions, due: DueTimes) -> None:
+        self._versions = versions
+        self._due = due
+        self._waiting: list[bytes] = []
+
+    def __repr__(self) -> str:
+        """Show the amount."""
+        return f"Reaching({len(self._waiting)} users to note)"
+
+    def follow(self, control: JourneyOrders, keys: Callable[[], Collection[bytes]], now: int) -> None:
+        """Follow a record with orders about runs; at the first level there are none.
+
+        Parameters
+        ----------
+        control
+            The record.
+        keys
+            Return the keys of all users.
+        now
+            The partition's clock, milliseconds.
+        """
+        versions = self._versions
+        if versions.conditions is None or versions.watched is not None:
+            return
+        before = versions.journeys.orders.reached
+        versions.journeys = versions.journeys.ordered(control, now, len(keys()))
+        if versions.journeys.orders.reached != before:
+            self.begin(keys, now)
+
+    def begin(self, keys: Callable[[], Collection[bytes]], now: int) -> None:
+        """Begin to reach all users after the newest order, unless all have been reached."""
+        reached = self._versions.journeys.orders.reached
+        self._waiting = [] if reached is None or reached.is_complete else list(keys())
+        self.move_clock(now)
+
+    def note(self, number: int) -> None:
+        """Put some users into the queue."""
+        if not self._waiting:
+            return
+        for key in self._waiting[-number:]:
+            self._due.add(self.due_of(key), key)
+        del self._waiting[-number:]
+
+    def move_clock(self, now: int) -> None:
+        """Put the others into the queue if the first user is due."""
+        until = self.noted_until
+        if until is not None and now >= until:
+            self.note(len(self._waiting))
+
+    @property
+    def noted_until(self) -> int | None:
+        """Time at which all users have to be in the queue, milliseconds; ``None`` if they are."""
+        reached = self._versions.journeys.orders.reached
+        return reached.begins if reached is not None and self._waiting else None
+
+    def due_of(self, key: bytes) -> int:
+        """Return the time at which a user is reached; ``NEVER`` if all have been reached."""
+        reached = self._versions.journeys.orders.reached
+        return NEVER if reached is None or reached.is_complete else reached.due_of(key)
+
+    def is_due(self, key: bytes, due: int, customer_of: Callable[[bytes], Customer | None]) -> bool:
+        """Return whether a user is reached at a time who has to follow an order, because no step came before."""
+        if due != self.due_of(key):
+            return False
+        customer = customer_of(key)
+        return customer is not None and self._versions.journeys.orders.are_open(customer.ledger)
+
+    def complete(self) -> None:
+        """Remember that all users have been reached."""
+        journeys = self._versions.journeys
+        if (reached := journeys.orders.reached) is not None:
+            journeys.orders = replace(journeys.orders, reached=replace(reached, is_complete=True))
