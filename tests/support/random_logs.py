@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from models.configuration.compiled import decode, encode
+from models.configuration.journeys.parsing import parse_journeys
 from models.configuration.journeys.versions import version_of
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
@@ -386,9 +387,11 @@ def _configuration(
         moves = [*_MOVES, *(_FEATURED_MOVES if "loyal" in segments else ())]
         limits["lifecycle"] = {"defaults": "usage" if "varied" in segments else "purchases", "moves": moves}
     if segments and journeys:
-        limits["journeys"] = list(journeys)
         known = {one["name"] for one in limits["segments"]}
         marked = [{"name": name, "when": when} for name, when in MARKED.items() if name not in known]
         limits["segments"] = [*limits["segments"], *marked]
-    content = encode(parse({"rules": rules, **limits}, _TEMPLATES))
+    used = parse({"rules": rules, **limits}, _TEMPLATES)
+    if segments and journeys:  # with a circle, as an older release may have written it into the log
+        used = msgspec.structs.replace(used, journeys=parse_journeys(list(journeys)), templates=dict(_TEMPLATES))
+    content = encode(used)
     return Use(name="configuration", version=version, content=msgspec.Raw(content))
