@@ -134,7 +134,7 @@ def _ada() -> Customer:
     ledger.timers = [Timer(START + HOUR, "assess")]
     version, kept = version_of(parse_journey(_TRIAL, "")), {"workspace": "w1"}
     run = Run("5e8a7a9a4ac5a2a4", "trial", version, START, '"w1"', kept, arrived_at=START, until=START + DAY)
-    gone = Run("5e8a7a9a4ac5a2a5", "trial", "0", START, outcomes={"hello": "sent"})
+    gone = Run("5e8a7a9a4ac5a2a5", "trial", "0", START, outcomes={"hello": "sent"}, held_since=START)
     ledger.runs, ledger.marks = UserRuns((run, gone)), {"onboarded": "yes"}
     links = {"anonymous:a1": IdentityLink(START, "m1", "merge:1", START, "merged", 2, 7)}
     links["anonymous:a2"] = IdentityLink(START, "m2")
