@@ -108,6 +108,14 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     message: Message | None = None
 
 
+_decoder = msgspec.json.Decoder(Decision)
+
+
 def encode_decision(decision: Decision) -> bytes:
     """Encode a decision as JSON for ``decisions``; its message is written to ``messages.<channel>`` instead."""
     return _encoder.encode(msgspec.structs.replace(decision, message=None))
+
+
+def decode_decision(value: bytes) -> Decision:
+    """Read what :func:`encode_decision` wrote, or raise ``msgspec.DecodeError``."""
+    return _decoder.decode(value)

@@ -62,6 +62,8 @@ COMMANDS: dict[str, CommandEntry] = {
     "segments": CommandEntry("stream.cli.segments", "app", "Show the segments by rule, or preview them.", ACTIONS),
     "recommend": CommandEntry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
     "preview": CommandEntry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),
+    "plan": CommandEntry("stream.cli.plan", "plan", "Show which messages the file would change.", ACTIONS),
+    "forecast": CommandEntry("stream.cli.forecast", "forecast", "Show which messages go out next.", ACTIONS),
     "pause": CommandEntry("stream.cli.pause", "pause", "Send nothing over a channel until it is resumed.", ACTIONS),
     "resume": CommandEntry("stream.cli.pause", "resume", "Send over a paused channel again.", ACTIONS),
     "suppressions": CommandEntry(

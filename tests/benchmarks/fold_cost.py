@@ -1,7 +1,7 @@
 """Comparison of the fold of this checkout with the fold of another one, on the same logs: their cost, or their results.
 
     python -m tests.benchmarks.fold_cost OTHER [--logs single,visits,stages,month,retail] [--batch 2000] [--runs 5]
-    python -m tests.benchmarks.fold_cost OTHER --compare results|instructions [--without-additions]
+    python -m tests.benchmarks.fold_cost OTHER --compare results|common-results|instructions
 
 OTHER is the path of the other checkout. Each run is a separate process, and the two checkouts run in turn. Other
 programs on the machine change the microseconds of both checkouts, so only the ratio is reliable.
@@ -12,9 +12,9 @@ and then the whole log. The difference of both is the cost of the second half. A
 
 With ``--compare results``, each output and each decoded user is compared. The outputs must have the same sequence,
 integers and texts must be the same, and floats may differ by 1e-12. The differences are listed, and a person must check
-them: a decision may differ only if a score lies within 1e-12 of a bound. With ``--without-additions``, what only this
-checkout has is left out: its topics and timers (:data:`ADDED_TOPICS`, :data:`ADDED_TIMERS`), and new fields. So are
-message ids that only the other one still remembers.
+them: a decision may differ only if a score lies within 1e-12 of a bound. With ``--compare common-results``, what only
+this checkout has is left out: its topics and timers (:data:`ADDED_TOPICS`, :data:`ADDED_TIMERS`), and new fields.
+So are message ids that only the other one still remembers.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class FoldQuantity(StrEnum):
     TIME = "time"
     INSTRUCTIONS = "instructions"
     RESULTS = "results"
+    COMMON = "common-results"
 
 
 def main(
@@ -66,7 +67,6 @@ def main(
     batch: Annotated[int, typer.Option(help="Number of records of a batch.")] = 2_000,
     runs: Annotated[int, typer.Option(help="Number of runs of each checkout.")] = 5,
     compare: Annotated[FoldQuantity, typer.Option(help="CPU time, instructions, or results.")] = FoldQuantity.TIME,
-    without_additions: Annotated[bool, typer.Option(help="Leave out results that only this checkout has.")] = False,
 ) -> None:
     """Compare the cost or the results of both checkouts."""
     folder, different = ROOT / "build" / "fold_logs", 0
@@ -74,9 +74,9 @@ def main(
         raise typer.BadParameter("valgrind is not installed; on Debian: apt-get install valgrind")
     for name in logs.split(","):
         log = write_log(name, events, folder)
-        if compare is FoldQuantity.RESULTS:
+        if compare in (FoldQuantity.RESULTS, FoldQuantity.COMMON):
             old, new = _dumps(name, log, batch, other, folder)
-            if without_additions:
+            if compare is FoldQuantity.COMMON:
                 new = common(old, new)
             different += _list(name, old, new)
         elif compare is FoldQuantity.INSTRUCTIONS:
