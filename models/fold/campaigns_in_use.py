@@ -48,6 +48,8 @@ class CampaignsInUse:
         See above.
     rules
         The rules by which the planner decides about their messages, by name.
+    goals
+        Names of the events that may be the goal of a campaign.
     held, cancelled
         Ids of the orders that are paused, and of those that were cancelled.
     """
@@ -59,7 +61,7 @@ class CampaignsInUse:
         self.held = frozenset(order.id for order in self.orders if order.status == "paused")
         self.cancelled = frozenset(order.id for order in self.orders if order.status == "cancelled")
         goals = (order.campaign.goal for order in self.orders)
-        self._goals = frozenset(goal.on.event for goal in goals if goal is not None)
+        self.goals = frozenset(goal.on.event for goal in goals if goal is not None)
 
     def __repr__(self) -> str:
         """Show the amount."""
@@ -71,7 +73,7 @@ class CampaignsInUse:
 
     def reads(self, event: Event) -> bool:
         """Return whether an event may be the goal of a campaign."""
-        goals = self._goals
+        goals = self.goals
         return bool(goals) and (event_key(event) in goals or (event.type == CUSTOM and CUSTOM in goals))
 
     def clauses(self, configured: Iterable[Campaign]) -> tuple[Condition, ...]:

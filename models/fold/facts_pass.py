@@ -165,7 +165,7 @@ class FactsPass:
     def _fire(self) -> None:
         """Fire the timers that are due, in the order (due, user, name)."""
         state, queue, piece = self._state, self._state.due, self._piece
-        now = state.memo.now
+        now, has_campaigns = state.memo.now, bool(piece.versions.campaigns.orders)
         while queue.may_be_due(now) and (entry := queue.first()) is not None and entry[0] <= now:
             if not state.is_next(entry):  # the timer was moved or cancelled since
                 self.popped.append(queue.pop())
@@ -176,7 +176,7 @@ class FactsPass:
                 raise _PieceFull
             self.popped.append(queue.pop())
             user = state.user(entry[1])
-            if self._passes_turn(user, entry):
+            if has_campaigns and self._passes_turn(user, entry):
                 continue
             self.timers_left -= 1
             self._outputs.number = piece.number

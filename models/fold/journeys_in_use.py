@@ -66,6 +66,8 @@ class JourneysInUse:
         The ``send`` steps of the older versions, as rules by their names.
     clauses
         The clauses that the evaluation of the user's conditions has to watch.
+    events
+        Names of the events to which a journey may react.
     reached
         The places to which runs have come, by journey, if a test of journeys asks for them; otherwise ``None``.
     """
@@ -96,7 +98,7 @@ class JourneysInUse:
                     # A cart has a separate timer for each journey, so the name of the journey is that of the signal.
                     name = one.journey.name if signal == "cart_left" else ""
                     self._by_signal.setdefault((signal, name), []).append(one)
-        self._events = frozenset(events)
+        self.events = frozenset(events)
         self.reached: set[tuple[str, Place]] | None = None
 
     def __repr__(self) -> str:
@@ -109,7 +111,7 @@ class JourneysInUse:
 
     def reads(self, event: Event) -> bool:
         """Return whether a journey may react to an event."""
-        events = self._events
+        events = self.events
         return bool(events) and (event_key(event) in events or (event.type == CUSTOM and CUSTOM in events))
 
     def entered_by_event(self, event: Event) -> list[CompiledJourney]:

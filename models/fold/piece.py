@@ -274,8 +274,12 @@ class Piece:
     def finish(self, step: Step) -> None:
         """Finish a step: keep it if it has something to decide."""
         if step.has_work:
-            self.agenda.append(step)
-            step.user.has_steps = True
+            self.keep(step)
+
+    def keep(self, step: Step) -> None:
+        """Keep a step that has something to decide for the third pass."""
+        self.agenda.append(step)
+        step.user.has_steps = True
 
     def row_before(self, user: LiveUser, number: int) -> int:
         """Return the user's newest row before the step of this number; -1 if there is none."""

@@ -87,7 +87,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         _note_purchase(user)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
-    step.is_awaited, step.is_goal = versions.journeys.reads(event), versions.campaigns.reads(event)
+    if versions.journeys.events or versions.campaigns.goals:
+        step.is_awaited, step.is_goal = versions.journeys.reads(event), versions.campaigns.reads(event)
     if kind in REPORTED:
         _record_outcome(piece, step, event)
     if event.lines or kind == "purchase":
@@ -107,7 +108,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
         _tell_each(step, _signals_of(piece, step, event, news, orders_before))
     if step.has_work:
-        piece.finish(step)
+        piece.keep(step)
 
 
 def step_statement(piece: Piece, user: LiveUser, event: Event, statement: Statement) -> None:

@@ -11,10 +11,10 @@ however a log is cut into batches:
 from __future__ import annotations
 
 import struct
-from copy import copy
 from itertools import accumulate, pairwise
 
 import msgspec
+from msgspec.structs import replace
 
 from models.errors import StateMismatch
 from models.profile import compression, schema_4
@@ -133,9 +133,8 @@ def header(data: bytes) -> tuple[int, int]:
 
 def dormant_body(customer: Customer) -> bytes:
     """Encode the compressed part of a dormant user: all fields except those that the daily assessment changes."""
-    facts, unchanged = copy(customer.facts), copy(customer.ledger)
-    facts.seen_ids = _NO_IDS
-    unchanged.timers, unchanged.assessed_at, unchanged.risk, unchanged.risk_at = [], 0, None, 0
+    facts = replace(customer.facts, seen_ids=_NO_IDS)
+    unchanged = replace(customer.ledger, timers=[], assessed_at=0, risk=None, risk_at=0)
     return _encode_active(facts, unchanged, customer.identity)
 
 
