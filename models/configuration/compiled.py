@@ -18,7 +18,7 @@ from models.configuration.campaigns.definition import Campaign
 from models.configuration.categories import Category
 from models.configuration.journeys.definition import Journey, SendStep
 from models.configuration.journeys.versions import places_of
-from models.configuration.templates import Template
+from models.configuration.templates import CONFIRM, Template
 from models.events import MARKETING, Channel, EventType
 from models.lifecycle.definition import Lifecycle
 from models.units import DAY, HOUR
@@ -160,6 +160,8 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
         The purposes besides ``marketing`` to which users may consent.
     existing_customer
         Who may get e-mails without a consent; ``None`` for no one.
+    confirm
+        The channels on which the owner of the address has to confirm a consent.
     """
 
     events: dict[str, Channel | None] = {}
@@ -167,6 +169,7 @@ class ConsentSettings(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     ignored: tuple[str, ...] = ()
     purposes: tuple[str, ...] = ()
     existing_customer: ExistingCustomers | None = None
+    confirm: tuple[Channel, ...] = ()
 
     def trait(self, name: str) -> StatingTrait | None:
         """Return the meaning of a trait, or ``None`` if the trait says nothing about consent."""
@@ -266,7 +269,21 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def by_name(self) -> dict[str, Rule]:
         """Rules by their names, and the ``send`` steps of journeys as rules of the name ``journey/step``."""
-        return {**send_rules(self.journeys), **{rule.name: rule for rule in reversed(self.rules)}}
+        asking = () if self.confirm_rule is None else (self.confirm_rule,)
+        return {**send_rules(self.journeys), **{rule.name: rule for rule in (*asking, *reversed(self.rules))}}
+
+    @cached_property
+    def confirm_rule(self) -> Rule | None:
+        """The rule that asks the owner of an address to confirm a consent; ``None`` if no consent needs it."""
+        if not self.consent.confirm:
+            return None
+        return Rule(
+            name=CONFIRM,
+            category="transactional",
+            when=Trigger(kind="event", name=CONFIRM),
+            channels=self.consent.confirm,
+            template=CONFIRM,
+        )
 
 
 def send_rules(journeys: Iterable[Journey]) -> dict[str, Rule]:

@@ -210,6 +210,9 @@ class ConsentDefinition(_Section, frozen=True, kw_only=True):
         Purposes besides ``marketing`` to which users may consent, at most 15.
     existing_customer
         Who may get e-mails without a consent; by default, no one.
+    confirm
+        Channels on which a consent counts only after the owner of the address has confirmed it. A template
+        ``confirm_consent`` replaces the text of the e-mail that asks for it.
     """
 
     withdrawal_events: dict[str, Literal["email", "sms", "all"]] = {}
@@ -217,6 +220,7 @@ class ConsentDefinition(_Section, frozen=True, kw_only=True):
     ignore_traits: list[str] = []
     purposes: Annotated[list[Name], Meta(max_length=15)] = []
     existing_customer: ExistingCustomerDefinition | None = None
+    confirm: list[Literal["email"]] = []
 
 
 class SegmentDefinition(_Section, frozen=True, kw_only=True):

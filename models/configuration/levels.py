@@ -58,7 +58,7 @@ ValueComparison: among at_least more_than at_most less_than starts_with contains
 """
 
 _CONSENT = """
-ConsentSettings: existing_customer purposes
+ConsentSettings: confirm confirm=email confirm=sms existing_customer purposes
 ExistingCustomers: bought_within countries
 Rule: purpose
 """
@@ -151,6 +151,8 @@ def _find_identity(configuration: Configuration) -> Iterator[tuple[str, object]]
 def _find_purposes(configuration: Configuration) -> Iterator[tuple[str, object]]:
     if configuration.consent.purposes:
         yield "consent.purposes", list(configuration.consent.purposes)
+    if configuration.consent.confirm:
+        yield "consent.confirm", list(configuration.consent.confirm)
     if configuration.consent.existing_customer is not None:
         yield "consent.existing_customer", list(configuration.consent.existing_customer.countries)
     for i, rule in enumerate(configuration.rules):

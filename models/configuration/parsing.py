@@ -27,12 +27,14 @@ from models.configuration.compiled import (
     Trigger,
     TriggerKind,
 )
+from models.configuration.confirming import confirmation
 from models.configuration.definition import (
     ChurnDefinition,
     ConsentDefinition,
     Definition,
     EventsDefinition,
     ExistingCustomerDefinition,
+    QuietHoursDefinition,
     RuleDefinition,
     TraitDefinition,
     When,
@@ -91,9 +93,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         raise InvalidConfiguration("timezone", written.timezone, "an IANA zone, such as Europe/Berlin")
     for name, template in templates.items():
         liquid.check(name, template)
-    quiet = written.quiet_hours
-    if quiet is not None and quiet.start == quiet.end:
-        raise InvalidConfiguration("quiet_hours.to", quiet.end, "another time than `from`")
+    quiet = _quiet_hours(written.quiet_hours)
     rules = _rules(written.rules, templates)
     segments = parse_segments(mapping.get("segments", []))
     lifecycle = None if written.lifecycle is None else stages.read_lifecycle(written.lifecycle)
@@ -108,6 +108,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     campaigns = parse_campaigns(mapping.get("campaigns", []))
     check_campaigns(campaigns, journeys, templates, lifecycle)
     _require_purposes(rules, journeys, campaigns, written.consent)
+    asking = confirmation(templates, written.consent.confirm, {rule.name for rule in rules})
     # Runs may walk older versions of journeys, whose templates no step of the newest version names.
     used = set(templates) if journeys or campaigns else {rule.template for rule in rules}
     return Configuration(
@@ -117,8 +118,8 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         churn=_churn(written.churn),
         rules=rules,
         caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
-        quiet_hours=None if quiet is None else QuietHours(_minutes(quiet.start), _minutes(quiet.end)),
-        templates={name: templates[name] for name in sorted(used)},
+        quiet_hours=quiet,
+        templates={name: templates[name] for name in sorted(used)} | asking,
         segments=segments,
         lifecycle=lifecycle,
         journeys=journeys,
@@ -134,6 +135,14 @@ def _rules(written: Sequence[RuleDefinition], templates: Mapping[str, Template])
             raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
         seen.add(rule.name)
     return rules
+
+
+def _quiet_hours(written: QuietHoursDefinition | None) -> QuietHours | None:
+    if written is None:
+        return None
+    if written.start == written.end:
+        raise InvalidConfiguration("quiet_hours.to", written.end, "another time than `from`")
+    return QuietHours(_minutes(written.start), _minutes(written.end))
 
 
 def _rule(written: RuleDefinition, path: str, templates: Mapping[str, Template]) -> Rule:
@@ -221,6 +230,7 @@ def _consent(written: ConsentDefinition) -> ConsentSettings:
         ignored=tuple(dict.fromkeys(written.ignore_traits)),
         purposes=tuple(written.purposes),
         existing_customer=_existing_customers(written.existing_customer),
+        confirm=tuple(dict.fromkeys(written.confirm)),
     )
 
 

@@ -22,6 +22,11 @@ from models.liquid.environment import MessageEnvironment
 UNSUBSCRIBE_PLACEHOLDER = "https://unsubscribe.invalid/perennial"
 """Placeholder for the signed link. Delivery replaces it, so the log never contains a secret."""
 
+CONFIRM_PLACEHOLDER = "https://confirm.invalid/perennial"
+"""Placeholder for the signed link that confirms a consent. Delivery replaces it."""
+CONFIRM = "confirm_consent"
+"""Name of the template of the e-mail that asks to confirm a consent, and of the rule that sends it."""
+
 NAMES: tuple[str, ...] = (
     "user",
     "first_name",
@@ -39,6 +44,7 @@ NAMES: tuple[str, ...] = (
     "now",
     "timezone",
     "unsubscribe_url",
+    "confirm_url",
 )
 """Names that a template may use; ``models.engage.composing.context`` gives a value for each."""
 
@@ -71,7 +77,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     fallback: str | None = None
 
 
-FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone")
+FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone", "confirm_url")
 """Names that a fallback may use; ``models.engage.composing.certain`` gives a value for each."""
 
 _SUBJECT = re.compile(r"subject:[ \t]*([^\n]*)(?:\n|$)", re.IGNORECASE)

@@ -35,6 +35,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
         The least live origin among the events of the user. Only ``live`` may reach a real provider.
     purpose
         For marketing: the purpose to which the user has consented.
+    confirms, wording
+        For an e-mail that asks to confirm a consent: the purpose, and the version of the text to which the user agreed.
     signal
         For marketing to an anonymous visitor: the signal that triggered it, as JSON. If the visitor logs in while the
         message waits, the known user's profile decides again about this signal. Empty for all other messages.
@@ -55,6 +57,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=
     origin: Origin
     signal: bytes = b""
     purpose: str = MARKETING
+    confirms: str = ""
+    wording: str = ""
 
 
 _encoder = msgspec.json.Encoder()

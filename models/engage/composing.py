@@ -14,6 +14,8 @@ from models.conditions.properties import is_stated
 from models.configuration.categories import Category
 from models.configuration.compiled import Rule
 from models.configuration.templates import (
+    CONFIRM,
+    CONFIRM_PLACEHOLDER,
     UNSUBSCRIBE_PLACEHOLDER,
     Template,
     TemplateError,
@@ -70,6 +72,7 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
         "now": recipient.now,
         "timezone": timezone,
         "unsubscribe_url": UNSUBSCRIBE_PLACEHOLDER,
+        "confirm_url": _confirm_url(rule),
     }
 
 
@@ -89,7 +92,12 @@ def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> d
         said["name"] = signal.name
     if signal.kind in ("first_purchase", "churn_risk"):
         said["value"] = signal.value
-    return {"user": user, "signal": said, "rule": rule.name, "now": now, "timezone": timezone}
+    values = {"user": user, "signal": said, "rule": rule.name, "now": now, "timezone": timezone}
+    return values | {"confirm_url": _confirm_url(rule)}
+
+
+def _confirm_url(rule: Rule) -> str | None:
+    return CONFIRM_PLACEHOLDER if rule.template == CONFIRM else None
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):

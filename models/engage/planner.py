@@ -192,7 +192,8 @@ class Planner:
 
     def _decide(self, proposal: Proposal) -> Decision:
         rule, now = proposal.rule, proposal.recipient.now
-        if proposal.signal.public and rule.category == "transactional":
+        is_asking = proposal.signal.kind == "consent_pending"  # a visitor may ask for one with a browser key
+        if proposal.signal.public and rule.category == "transactional" and not is_asking:
             return proposal.drop("public_key")
         if now >= proposal.expires:
             return proposal.drop("expired")

@@ -87,6 +87,14 @@ class Proposal:
         return _encode_signal(self.signal)
 
     @property
+    def _asks(self) -> dict[str, str]:
+        """The purpose and the text that the link of the message confirms, if it asks for that."""
+        if self.signal.kind != "consent_pending":
+            return {}
+        said = self.signal.properties or {}
+        return {"confirms": str(said.get("purpose", "")), "wording": str(said.get("text", ""))}
+
+    @property
     def _may_move(self) -> bool:
         """Whether the message is handed over to a known user if the visitor logs in while it waits in delivery."""
         return self.rule.category == "marketing" and not self.recipient.customer.facts.identified
@@ -122,6 +130,7 @@ class Proposal:
             origin=self.recipient.customer.facts.origin,
             signal=self.encoded_signal if self._may_move else b"",
             purpose=self.rule.purpose,
+            **self._asks,
         )
         sent = SentMessage(
             id=self.id,

@@ -22,6 +22,8 @@ def matching(configuration: Configuration, signal: Signal) -> tuple[Rule, ...]:
     >>> [rule.name for rule in matching(Configuration(rules=(rule,)), risen)]
     ['win_back']
     """
+    if signal.kind == "consent_pending":
+        return () if configuration.confirm_rule is None else (configuration.confirm_rule,)
     waiting = configuration.by_trigger.get((_TRIGGERS.get(signal.kind, ""), signal.name))
     return tuple(rule for rule in waiting if _agrees(rule, signal)) if waiting else ()
 

@@ -72,5 +72,7 @@ def _happened(signal: Signal) -> str:
             return f"campaign {signal.name!r}, start {signal.run}"
         case "campaign_converted":
             return f"campaign converted ({signal.name})"
+        case "consent_pending":
+            return f"a consent has to be confirmed ({signal.cause})"
         case "journey_entered" | "journey_refused" | "journey_converted" | "journey_ended":
             return f"{signal.kind.replace('_', ' ')} ({signal.name}: {signal.origin})"

@@ -7,7 +7,7 @@ that caused it. A message counts towards the caps as soon as it is decided.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from models.engage.handed_over import HandedMessage
 from models.engage.reports import reports_of
 from models.engage.rules import rules_met
 from models.events import MICROS, REPORTED, Channel, Event, Forwarding
-from models.fold import assessment, buyer_steps, campaign_steps, clause_steps
+from models.fold import assessment, buyer_steps, campaign_steps, clause_steps, confirmations
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
 from models.fold.outputs import encode_interaction
@@ -85,6 +85,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
     if kind == "purchase":
         _note_purchase(user)
+    if facts.pending:
+        _tell_each(step, confirmations.ask(step))
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
     if versions.journeys.events or versions.campaigns.goals:
@@ -195,7 +197,7 @@ def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
     if statement is not None:
         _state(step, event, statement, level)
     if event.type == "consent" and event.is_grant:
-        refused = grant(facts, event, settings, level)
+        refused = confirmations.refused(facts, event) or grant(facts, event, settings, level)
         if refused is not None:
             piece.outputs.reject_detail(refused)
         elif event.basis is not None:
@@ -229,7 +231,7 @@ def _notify(step: Step, notices: Sequence[tuple[Channel, Notice]]) -> None:
         step.later(lambda effects, *_: effects.notices.extend(notices))
 
 
-def _tell_each(step: Step, signals: Iterator[Signal]) -> None:
+def _tell_each(step: Step, signals: Iterable[Signal]) -> None:
     for signal in signals:
         _tell(step, signal)
 

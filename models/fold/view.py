@@ -18,7 +18,8 @@ from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Ver
 from models.profile import consents, features, orders, purposes
 from models.profile.decay import month_share
 from models.profile.ledger import NEVER, Pending, SentMessage, Withheld
-from models.profile.state import Consent, Customer, Facts
+from models.profile.short_ids import restored
+from models.profile.state import Consent, Customer, Facts, PendingGrant
 
 
 def money(amounts: Mapping[str, int]) -> dict[str, float]:
@@ -198,7 +199,23 @@ def _profile(facts: Facts) -> dict[str, Any]:
         },
         "support_messages": facts.support,
         "our_messages": dict(sorted(facts.messages.items())),
+        "pending_consent": {key: _pending_grant(key, one) for key, one in sorted(facts.pending.items())},
         "consent": {key: _consent(key, state) for key, state in sorted(facts.consent.items())},
+    }
+
+
+def _pending_grant(key: str, one: PendingGrant) -> dict[str, Any]:
+    """Return a grant that waits for its confirmation, and the e-mails that have asked for it."""
+    purpose, channel = purposes.parts_of(key)
+    return {
+        "purpose": purpose,
+        "channel": channel,
+        "at": moment(one.at),
+        "event": restored(one.event),
+        "source": one.source or None,
+        "text": one.text or None,
+        "asked": one.asked,
+        "asked_at": moment(one.asked_at),
     }
 
 

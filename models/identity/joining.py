@@ -15,7 +15,7 @@ from models.identity.carts import join_carts
 from models.identity.orders import join_orders
 from models.identity.sessions import join_sessions
 from models.identity.traits import join_traits
-from models.profile import purposes, seen_ids
+from models.profile import pending_grants, purposes, seen_ids
 from models.profile.decay import month_share, shares
 from models.profile.numbers import COUNT, DECAYED, WIDTH, Numbers, numbers_of, put_back
 from models.profile.recent_items import RecentItems
@@ -84,6 +84,7 @@ def join(known: Facts, visitor: Facts, now: int, cutoffs: Cutoffs) -> Joint:
     join_carts(facts, known, visitor, cutoffs.late_before)
     _join_orders(facts, known, visitor, numbers)
     facts.consent = purposes.join(known.consent, visitor.consent)
+    facts.pending = pending_grants.join(known.pending, visitor.pending)
     facts.stated = _join_stated(known.stated, visitor.stated)
     facts.seen_ids, forgotten = seen_ids.join(known.seen_ids, visitor.seen_ids, now)
     if facts.window == Window():

@@ -21,6 +21,7 @@ SignalKind = Literal[
     "journey_ended",
     "campaign",
     "campaign_converted",
+    "consent_pending",
 ]
 
 
@@ -40,6 +41,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
         - ``lifecycle_moved``: ``name`` is the stage that the user has entered, and ``origin`` the one before.
         - ``journey_step``: ``name`` is a ``send`` step as ``journey/step``, and ``properties`` are what its run has
           kept of the entry. It is only a part of decisions.
+        - ``consent_pending``: the owner of the address has to confirm a consent. ``properties`` has its ``purpose``,
+          ``channel`` and the version of its ``text``.
         - ``journey_entered``, ``journey_refused``, ``journey_converted``, ``journey_ended``: ``name`` is the journey,
           ``origin`` the outcome or the reason, and ``value`` that of a conversion.
         - ``campaign``: ``name`` is a campaign, and ``at`` the user's turn. It is only a part of decisions.

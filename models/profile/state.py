@@ -136,6 +136,34 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     bought: int = 0
 
 
+class PendingGrant(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A grant that waits for its confirmation (:mod:`models.profile.pending_grants`).
+
+    Attributes
+    ----------
+    at
+        Time of the newest grant that waits, milliseconds.
+    asked, asked_at
+        Number of e-mails that have asked for a confirmation, and time of the grant that caused the last one,
+        milliseconds.
+    is_due
+        Whether another e-mail has to be sent, as soon as the user has an address.
+    source, event, text
+        Source, id (:mod:`models.profile.short_ids`) and version of the text of the newest grant.
+    address
+        Digest of the address to which the last e-mail was sent.
+    """
+
+    at: int
+    asked: int = 0
+    asked_at: int = 0
+    is_due: bool = False
+    source: str = ""
+    event: bytes = b""
+    text: str = ""
+    address: bytes = b""
+
+
 class KnownOrder(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An order that is remembered, so that it counts once and is never refunded beyond its amount.
 
@@ -258,6 +286,7 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     known_since: int = 0
     conditions: int = 0
     clauses: Lazily[ClauseState | None] = None
+    pending: dict[str, PendingGrant] = {}
 
 
 defer(Facts)

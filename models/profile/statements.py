@@ -14,7 +14,7 @@ import msgspec
 from models.configuration.compiled import ConsentSettings
 from models.errors import EventWarning
 from models.events import CHANNELS, MARKETING, REPORTED, Channel, Event
-from models.profile import purposes, seen_ids
+from models.profile import pending_grants, purposes, seen_ids
 from models.profile.consents import ConsentProof
 from models.profile.state import Facts
 from models.wire import bounces, withdrawals
@@ -173,7 +173,7 @@ def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purp
 def grant(
     facts: Facts, event: Event, settings: ConsentSettings = NO_SETTINGS, level: int = purposes.LEVEL
 ) -> EventWarning | None:
-    """Read a grant; one that comes with a browser key grants nothing.
+    """Read a grant. One that has to be confirmed waits for this. One that comes with a browser key grants nothing.
 
     Parameters
     ----------
@@ -191,16 +191,24 @@ def grant(
     EventWarning or None
         The reason why the grant does not count; ``None`` if it is read, or if it was ignored because of its key.
     """
-    if event.trust == "public":
+    if event.trust == "public" and (not settings.confirm or event.basis is not None):
         return None
     purpose = event.purpose or MARKETING
     if (refused := _refused(facts, purpose, event, settings, level)) is not None:
         return refused
     proof = ConsentProof(event.reason or "", event.id, event.type, event.confirmed, event.text or "")
     consent = facts.consent
+    is_confirmed = event.confirmed and event.trust == "server"
     for channel in withdrawals.channels_of(event.channel):
-        if event.basis is None:
+        key = purposes.key_of(purpose, channel)
+        if event.basis is None and not is_confirmed and channel in settings.confirm:
+            facts.pending = pending_grants.requested(facts.pending, consent, key, event)
+        elif event.trust == "public":
+            continue
+        elif event.basis is None:
             consent = purposes.grant(consent, purpose, channel, event.at, proof, level=level)
+            if consent[key].granted:
+                facts.pending = pending_grants.without(facts.pending, key)
         else:
             consent = purposes.permit(consent, purpose, channel, event.at, proof)
     facts.consent = dict(consent)

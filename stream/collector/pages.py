@@ -1,4 +1,4 @@
-"""The pages behind an unsubscribe link. They load nothing, and send the address of the page to no other site."""
+"""The pages behind the links of our messages. They load nothing, and send the address of the page to no other site."""
 
 from __future__ import annotations
 
@@ -45,6 +45,22 @@ def done(channel: str) -> str:
     """Return the page that confirms the withdrawal."""
     body = f"<p>You will get no more marketing by {_name(channel)} from us.</p>"
     return _PAGE.format(title="You are unsubscribed", body=body)
+
+
+def ask_to_confirm(action: str, channel: str) -> str:
+    """Return the page that asks before a consent is confirmed; its button posts to ``action``."""
+    body = (
+        f"<p>Do you want to get messages by {_name(channel)} from us?</p>"
+        f'<form method="post" action="{escape(action, quote=True)}"><button>Yes, I do</button></form>'
+        "<p>If you did not ask for this, close this page. Then nothing happens.</p>"
+    )
+    return _PAGE.format(title="Please confirm", body=body)
+
+
+def confirmed(channel: str) -> str:
+    """Return the page after a consent was confirmed."""
+    body = f"<p>You will get messages by {_name(channel)} from us. Each has a link that ends this.</p>"
+    return _PAGE.format(title="Thank you", body=body)
 
 
 def failed(why: str) -> str:

@@ -21,6 +21,7 @@ from stream.collector.bodies import BodyReader, Memory
 from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
+from stream.collector.confirm_links import ConfirmLinks
 from stream.collector.cors import Cors
 from stream.collector.door import Door
 from stream.collector.endpoints import Endpoints, EventEndpoints, HealthEndpoints
@@ -126,6 +127,7 @@ def _endpoints(
         SdkSettings(keys, http.public_url),
         Recommendations(readers, owners),
         UnsubscribeLinks(event_log, intake, unsubscribe_signer(settings), now_ms, suppressions.listed),
+        ConfirmLinks(event_log, unsubscribe_signer(settings), now_ms),
     ]
     twilio = twilio_callback_token(settings)
     if twilio is not None:

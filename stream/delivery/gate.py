@@ -8,10 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from models.configuration.templates import UNSUBSCRIBE_PLACEHOLDER
+from models.configuration.templates import CONFIRM_PLACEHOLDER, UNSUBSCRIBE_PLACEHOLDER
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.delivery.suppressor import Suppressor
+from stream.delivery.confirming import confirm_link
 from stream.delivery.outbox import Outbox
 from stream.delivery.provider import Provider
 from stream.delivery.unsubscribe import Signer
@@ -67,8 +68,8 @@ class Gate:
     provider
         The real provider. Without one, a message that may leave is rejected.
     signer
-        Signs unsubscribe links. With ``None``, the placeholder stays in the text, which is allowed only if no message
-        can leave this machine.
+        Signs unsubscribe links, and links that confirm a consent. With ``None``, the placeholder stays in the text,
+        which is allowed only if no message can leave this machine.
     suppressor
         Stops messages to addresses on the suppression list, even those for the outbox.
 
@@ -142,10 +143,13 @@ class Gate:
             return message, None
         address = "" if self.suppressor is None else self.suppressor.hash_of(message)
         link = self._signer.link(message.user, message.channel, address)
-        return _linked(message, link), link
+        complete = _linked(message, UNSUBSCRIBE_PLACEHOLDER, link)
+        if message.confirms:
+            complete = _linked(complete, CONFIRM_PLACEHOLDER, confirm_link(self._signer, message))
+        return complete, link
 
 
-def _linked(message: Message, link: str) -> Message:
-    html = None if message.html is None else message.html.replace(UNSUBSCRIBE_PLACEHOLDER, link)
-    text = message.text.replace(UNSUBSCRIBE_PLACEHOLDER, link)
+def _linked(message: Message, placeholder: str, link: str) -> Message:
+    html = None if message.html is None else message.html.replace(placeholder, link)
+    text = message.text.replace(placeholder, link)
     return msgspec.structs.replace(message, text=text, html=html)

@@ -83,12 +83,12 @@ class Signer:
 
     def link(self, user: str, channel: Channel, address: str = "") -> str:
         """Return the link that withdraws this user's consent. It is ASCII without ``&``, so HTML need not escape it."""
-        return f"{self._base}{PATH}?{PARAMETER}={self.token(user, channel, address)}"
+        return self.link_to(PATH, self.token(user, channel, address))
 
     def token(self, user: str, channel: Channel, address: str = "") -> str:
         """Return a signed token of a user, a channel and a hashed address."""
         content = msgspec.msgpack.encode(Unsubscription(user, channel, address=address))
-        return f"{_text(content)}.{_text(_mac(self._keys[0], content))}"
+        return self.signed(_PURPOSE, content)
 
     def verify(self, token: str) -> Unsubscription:
         """Read a token of any age.
@@ -98,13 +98,32 @@ class Signer:
         InvalidToken
             The token was not signed here, or was altered.
         """
-        content, mac = _parts(token)
-        if not any(hmac.compare_digest(mac, _mac(key, content)) for key in self._keys):
-            raise InvalidToken("this link was not made here, or was altered")
+        content = self.content_of(_PURPOSE, token)
         try:
             return msgspec.msgpack.decode(content, type=Unsubscription)
         except msgspec.DecodeError as error:
             raise InvalidToken("the content of this link cannot be read") from error
+
+    def link_to(self, path: str, token: str) -> str:
+        """Return a link to a path of the HTTP door, with a token."""
+        return f"{self._base}{path}?{PARAMETER}={token}"
+
+    def signed(self, signed_for: bytes, content: bytes) -> str:
+        """Return a token of a content, signed for one kind of link."""
+        return f"{_text(content)}.{_text(_mac(self._keys[0], signed_for + content))}"
+
+    def content_of(self, signed_for: bytes, token: str) -> bytes:
+        """Return the content of a token that was signed for one kind of link.
+
+        Raises
+        ------
+        InvalidToken
+            The token was not signed here for this, or was altered.
+        """
+        content, mac = _parts(token)
+        if not any(hmac.compare_digest(mac, _mac(key, signed_for + content)) for key in self._keys):
+            raise InvalidToken("this link was not made here, or was altered")
+        return content
 
 
 def secret_of(path: Path) -> bytes:
@@ -131,7 +150,7 @@ def secret_of(path: Path) -> bytes:
 
 
 def _mac(key: bytes, content: bytes) -> bytes:
-    return hmac.new(key, _PURPOSE + content, hashlib.sha256).digest()[:_MAC_BYTES]
+    return hmac.new(key, content, hashlib.sha256).digest()[:_MAC_BYTES]
 
 
 def _text(data: bytes) -> str:
@@ -141,11 +160,11 @@ def _text(data: bytes) -> str:
 def _parts(token: str) -> tuple[bytes, bytes]:
     content, dot, mac = token.partition(".")
     if not dot or len(token) > 4096:
-        raise InvalidToken("this is not an unsubscribe link")
+        raise InvalidToken("this is not a link of ours")
     try:
         return _bytes(content), _bytes(mac)
     except (NotBase64, ValueError) as error:
-        raise InvalidToken("this is not an unsubscribe link") from error
+        raise InvalidToken("this is not a link of ours") from error
 
 
 def _bytes(text: str) -> bytes:

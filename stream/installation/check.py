@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from models.conditions.knowledge import Knowledge
 from models.configuration.compiled import Configuration, ConsentSettings, decode
 from models.configuration.levels import require_expressible
+from models.durations import written
 from models.errors import InvalidConfiguration, PerennialError
 from models.events import MARKETING
 from models.levels import NEWEST, UnknownLevel, require_known
@@ -117,7 +118,15 @@ def _templates(settings: Settings, rules: Configuration) -> Finding:
 
 def _consent(settings: ConsentSettings) -> Iterator[Finding]:
     """Yield the purposes of messages, and the names that withdraw consent."""
-    yield Finding("consent.purposes", "ok", f"users may consent to: {', '.join((MARKETING, *settings.purposes))}")
+    says = f"users may consent to: {', '.join((MARKETING, *settings.purposes))}"
+    if settings.confirm:
+        says += f"; a link confirms each consent to: {', '.join(settings.confirm)}"
+    if (customers := settings.existing_customer) is not None:
+        within = written(customers.bought_within)
+        says += (
+            f"; existing customers may get e-mails in {', '.join(customers.countries)} for {within} after a purchase"
+        )
+    yield Finding("consent.purposes", "ok", says)
     own = [f"{name} ({channel or 'all'})" for name, channel in settings.events.items()]
     yield Finding("consent.events", "ok", f"withdraw consent: {', '.join([*own, *withdrawals.EVENTS])}")
     traits = {**settings.traits, **withdrawals.TRAITS}

@@ -32,7 +32,7 @@ from models.profile.numbers import numbers_of, put_back
 from models.profile.orders import WHOLE
 from models.profile.reducers import reduce_facts
 from models.profile.runs import Run, UserRuns
-from models.profile.state import CartLine, Customer, KnownOrder
+from models.profile.state import CartLine, Customer, KnownOrder, PendingGrant
 from models.units import DAY, HOUR
 from tests.support.configured_versions import churn_version, population_version, segments_version
 from tests.support.event_logs import START
@@ -50,6 +50,7 @@ NAMED = {
     "profile.cart": "ITEM",
     "profile.our_messages": "TYPE",
     "profile.consent": "CHANNEL",
+    "profile.pending_consent": "CHANNEL",
     "rfm.spent_without_refunds": "CURRENCY",
     "features": "NAME",
     "marks": "NAME",
@@ -96,6 +97,7 @@ def _carl() -> Customer:
     reduce_facts(facts, numbers, Event(id="m1", user="carl", type="purchase", at=START, **more))
     put_back(numbers, facts)
     facts.consent = {"email": withdraw(None, START, ConsentProof("link", "m2", "consent"))}
+    facts.pending = {"email": PendingGrant(START, is_due=True, event=b"m3")}
     return customer
 
 
@@ -113,6 +115,7 @@ def _ada() -> Customer:
     facts.known_orders = {"o1": KnownOrder(START, 40_000_000, "EUR", 60_000_000, WHOLE)}
     facts.cart = {"mug": CartLine(2, 5_000_000)}
     granted = grant(None, START + 7, ConsentProof("box", "m7", "consent", confirmed=True, text="checkout 3"))
+    facts.pending = {"sms": PendingGrant(START, 1, START, source="form", event=b"m8", text="checkout 3")}
     facts.consent = {
         "email": granted,
         "sms": withdraw(grant(None, START + 9), START + 8),

@@ -10,7 +10,7 @@ import msgspec
 
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
-from models.configuration.templates import Template
+from models.configuration.templates import CONFIRM, Template
 from models.delivery.notices import Notice, decode_notice
 from models.events import Event
 from models.levels import NEWEST
@@ -70,6 +70,7 @@ class StatementLog:
             name: Template("Subject", "Text.", fallback="Subject: Subject\nText.")
             for name in ("welcome", "receipt", *purposes)
         }
+        made[CONFIRM] = Template("Confirm", "{{ confirm_url }}", fallback="Subject: Confirm\n{{ confirm_url }}")
         content = encode(parse({"rules": rules, "consent": consent or {}, "segments": segments or []}, made))
         use = Use(name="configuration", version=1, content=msgspec.Raw(content))
         whole: Iterable[Event | Control] = [Clock(clock, level), Tick(at=start), use, *log]

@@ -18,7 +18,7 @@ from models.profile.codec import pack, unpack
 from models.profile.ledger import IssuedRfm, Stage
 from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.runs import Run, UserRuns
-from models.profile.state import Customer
+from models.profile.state import Customer, PendingGrant
 from tests.support.event_logs import START
 from tests.support.paths import ROOT
 
@@ -59,6 +59,7 @@ def _fill(user: Customer) -> None:
         for channel, state in facts.consent.items()
         if "@" not in channel
     }
+    facts.pending = {"sms": PendingGrant(START + 4, 2, START + 3, True, "form", b"m2", "footer 3", b"12345678")}
     facts.consent["news@email"] = facts.consent["email"]
     place = ("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
     run = Run(*place, depth=2, settled=START + 4, held_since=START + 9)

@@ -346,3 +346,43 @@ def test_a_rule_and_a_journey_have_the_purpose_that_the_file_states() -> None:
     assert {name: rule.purpose for name, rule in found.by_name.items()} == {"r": "news", "j/hello": "news"}
     with pytest.raises(InvalidConfiguration, match=r"journeys\[0\]\.purpose: found 'news'.*one of marketing"):
         parse({**sections, "consent": {}, "rules": []}, {"r": Template("Subject", "Text.")})
+
+
+def test_the_e_mail_that_asks_for_a_confirmation_is_built_in_and_may_be_replaced() -> None:
+    asks = {"consent": {"confirm": ["email"]}}
+    own = Template("Yes?", "{{ confirm_url }}", fallback="Subject: Yes?\n{{ confirm_url }}")
+
+    assert "{{ confirm_url }}" in parse(asks, {}).templates["confirm_consent"].text
+    assert parse(asks, {"confirm_consent": own}).templates == {"confirm_consent": own}
+    assert parse({}, {"confirm_consent": own}).templates == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "says"),
+    [
+        ({"text": "Hello"}, "templates.confirm_consent.text", "{{ confirm_url }}"),
+        ({"html": "<p>"}, "templates.confirm_consent.html", "{{ confirm_url }}"),
+        ({"fallback": None}, "templates.confirm_consent.fallback", "a text to send"),
+    ],
+)
+def test_the_e_mail_that_asks_for_a_confirmation_needs_its_link(changed: dict[str, Any], path: str, says: str) -> None:
+    own = Template("Yes?", "{{ confirm_url }}", fallback="Subject: Yes?\n{{ confirm_url }}")
+
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse({"consent": {"confirm": ["email"]}}, {"confirm_consent": msgspec.structs.replace(own, **changed)})
+
+    assert caught.value.path == path
+    assert says in caught.value.allowed
+
+
+def test_no_rule_may_have_the_name_of_the_e_mail_that_asks_for_a_confirmation() -> None:
+    rules = [{"name": "confirm_consent", "template": "r", "when": {"first_purchase": True}}]
+
+    with pytest.raises(InvalidConfiguration, match="another name"):
+        parse({"consent": {"confirm": ["email"]}, "rules": rules}, {"r": Template("Subject", "Text.")})
+
+
+@pytest.mark.parametrize("code", ["XX", "ZZ"])
+def test_a_country_of_existing_customers_is_a_code_of_iso_3166(code: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"existing_customer\.countries\[1\]"):
+        parse({"consent": {"existing_customer": {"countries": ["DE", code], "bought_within": "365d"}}}, {})

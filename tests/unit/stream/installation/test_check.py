@@ -261,10 +261,13 @@ class TestStart:
 
 def test_the_names_that_withdraw_consent_are_printed(tmp_path: Path) -> None:
     text = "consent: {withdrawal_events: {Bye: sms}, withdrawal_traits: {no_mail: true}, ignore_traits: [subscribed], "
-    text += "purposes: [news]}"
+    text += "purposes: [news], confirm: [email], existing_customer: {countries: [DE], bought_within: 365d}}"
     found = {finding.name: finding.says for finding in checked(tmp_path, text)}
 
-    assert found["consent.purposes"] == "users may consent to: marketing, news"
+    assert found["consent.purposes"] == (
+        "users may consent to: marketing, news; a link confirms each consent to: email; "
+        "existing customers may get e-mails in DE for 365d after a purchase"
+    )
     assert found["consent.events"].startswith("withdraw consent: Bye (sms), Unsubscribed, ")
     traits = found["consent.traits"].removeprefix("withdraw consent: ").split("; ignored: ")
     assert "no_mail: true" in traits[0].split(", ")

@@ -24,7 +24,7 @@ def test_a_preset_passes_the_check(preset: str, tmp_path: Path) -> None:
 
     found = list(findings(load(tmp_path / "perennial.yaml", environment={}), offline=True))
 
-    assert [finding.result for finding in found] == ["ok"] * 8
+    assert [finding.result for finding in found] == ["ok"] * 9
     assert "9 stages" in next(finding.says for finding in found if finding.name == "lifecycle")
 
 

@@ -1,0 +1,131 @@
+"""Double opt-in in a folded log: what is asked, and which click counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.configuration.templates import CONFIRM, CONFIRM_PLACEHOLDER
+from models.delivery.messages import Message, decode_message
+from models.delivery.notices import is_notice
+from models.events import Event
+from models.log import Control
+from models.profile.consents import proof_of
+from models.units import DAY, MINUTE
+from tests.support.event_logs import START
+from tests.support.statement_logs import StatementLog, event, given, taken, traits
+
+CONFIRMED = {"confirm": ["email"], "purposes": ["news"]}
+KNOWN = traits(START, email="ada@example.org")
+
+
+def folded(*log: Event | Control) -> StatementLog:
+    return StatementLog(*log, consent=CONFIRMED)
+
+
+def asked(log: StatementLog) -> list[Message]:
+    """Return the e-mails that ask for a confirmation."""
+    found = [decode_message(value) for value in log.records("messages.email") if not is_notice(value)]
+    return [message for message in found if message.rule == CONFIRM]
+
+
+def click(at: int, message: str = "m", purpose: str | None = None, **said: Any) -> Event:
+    """Make the event of a click on a link, as the door writes it."""
+    granted = True if purpose is None else None
+    more = {"granted": granted, "purpose": purpose, "channel": "email", "confirmed": True, "message": message}
+    return event("consent", at, **(more | said))
+
+
+@pytest.mark.parametrize("trust", ["server", "public"])
+def test_a_grant_waits_and_one_e_mail_without_promotion_asks(trust: Any) -> None:
+    log = folded(KNOWN, given(START + 1, "email", trust=trust, text="footer 2"))
+
+    assert log.granted == {}
+    (message,) = asked(log)
+    assert (message.to, message.category, message.confirms, message.wording) == (
+        "ada@example.org",
+        "transactional",
+        "marketing",
+        "footer 2",
+    )
+    assert CONFIRM_PLACEHOLDER in message.text
+    (pending,) = log.facts.pending.values()
+    assert (pending.at, pending.asked, pending.is_due) == (START + 1, 1, False)
+
+
+def test_only_the_click_grants_and_the_proof_is_that_of_the_click() -> None:
+    grant = event("consent", START + 1, purpose="news", channel="email")
+    before = (KNOWN, grant)
+
+    log = folded(*before, click(START + DAY, purpose="news", text="footer 2", reason="confirmation link"))
+
+    assert log.granted == {"news@email": True}
+    state = log.facts.consent["news@email"]
+    assert (state.at, state.confirmed, proof_of(state).text) == (START + DAY, True, "footer 2")
+    assert log.facts.pending == {}
+
+
+def test_a_link_counts_once_also_after_a_withdrawal() -> None:
+    grant, first = given(START + 1, "email"), click(START + 10)
+    again = click(START + 30, id="another id")
+
+    log = folded(KNOWN, grant, first, taken(START + 20, "email"), again)
+
+    assert log.granted == {"email": False}
+    assert [letter.reason for letter in log.rejected] == ["link_used"]
+    assert folded(KNOWN, grant, first, again).granted == {"email": True}
+    assert folded(KNOWN, again).granted == {}
+
+
+def test_a_link_to_an_earlier_address_does_not_confirm_the_present_one() -> None:
+    moved = traits(START + 5, email="eve@example.org")
+
+    assert folded(KNOWN, given(START + 1, "email"), moved, click(START + 10)).granted == {}
+
+
+def test_an_e_mail_is_sent_again_at_most_once_and_only_after_a_new_grant() -> None:
+    grants = [given(START + n * MINUTE * 10, "email", id=f"g{n}") for n in range(6)]
+
+    assert len(asked(folded(KNOWN, *grants[:1], event("click", START + DAY, item="i")))) == 1
+    assert len(asked(folded(KNOWN, *grants[:2]))) == 2
+    assert len(asked(folded(KNOWN, *grants))) == 2
+    assert len(asked(folded(KNOWN, given(START + 1, "email"), given(START + 2, "email", id="double")))) == 1
+    alternating = [one for n, grant in enumerate(grants) for one in (grant, taken(grant.at + 1, "email", id=f"t{n}"))]
+    assert len(asked(folded(KNOWN, *alternating))) == 2
+
+
+def test_the_e_mail_waits_until_the_user_has_an_address() -> None:
+    grant, late = given(START + 1, "email"), traits(START + 5, email="ada@example.org")
+
+    assert asked(folded(grant)) == []
+    assert [message.to for message in asked(folded(grant, late))] == ["ada@example.org"]
+    assert folded(grant, late, click(START + 10)).granted == {"email": True}
+
+
+def test_what_needs_no_confirmation_asks_for_none() -> None:
+    assert asked(folded(KNOWN, taken(START + 5, "email"), given(START + 4, "email"))) == []
+    confirmed = folded(KNOWN, given(START + 1, "email", confirmed=True), given(START + 2, "email"))
+    assert asked(confirmed) == []
+    assert confirmed.granted == {"email": True}
+    sms = folded(KNOWN, given(START + 1))
+    assert sms.granted == {"sms": True}
+    assert len(asked(sms)) == 1
+    public = folded(KNOWN, given(START + 1, trust="public", confirmed=True))
+    assert public.granted == {}
+
+
+def test_the_decision_names_the_signal_that_asks() -> None:
+    log = folded(KNOWN, given(START + 1, "email"))
+
+    (signal,) = [msgspec.json.decode(value) for value in log.records("signals")]
+    assert (signal["kind"], signal["properties"]["purpose"]) == ("consent_pending", "marketing")
+    assert log.decisions[CONFIRM] == ("sent", "")
+
+
+def test_without_the_setting_nothing_has_to_be_confirmed() -> None:
+    log = StatementLog(KNOWN, given(START + 1, "email"))
+
+    assert log.granted == {"email": True}
+    assert log.facts.pending == {}
