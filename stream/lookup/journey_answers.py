@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import msgspec
 from aiohttp import web
 
 from models.fold.journey_view import journeys_of
+from models.fold.memo import on_wall_clock
 from models.fold.move_prospects import MoveProspects, MoveQuestion, PartitionMoves
 from models.log import CONTROL
 from models.profile.codec import unpack
@@ -60,7 +62,10 @@ class JourneyAnswers:
 
 async def _moves_of(partition: OpenPartition, question: MoveQuestion) -> PartitionMoves:
     """Count the runs of a partition, in slices between which the fold goes on."""
-    prospects, records = MoveProspects(question, partition.versions, partition.now), partition.state.records
+    now, records = partition.now, partition.state.records
+    if on_wall_clock(partition.state):  # the clock of an idle partition is behind, and an order moves it
+        now = max(now, time.time_ns() // 1_000_000)
+    prospects = MoveProspects(question, partition.versions, now)
     for number, key in enumerate(list(records)):
         packed = records.get(key)
         if packed is not None and key[:1] != CONTROL:
