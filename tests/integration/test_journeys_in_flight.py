@@ -100,9 +100,10 @@ class Shop:
     async def known(self, user: str) -> Customer:
         """Wait until the worker answers about a user."""
         async with asyncio.timeout(30):
-            while (found := await self.state(user)) is None:
+            while True:
+                if (found := await self.state(user)) is not None:
+                    return found
                 await asyncio.sleep(0.1)  # poll: a process sends no notification
-            return found
 
     async def counts(self, **wanted: Any) -> dict[str, Any]:
         """Wait until ``perennial journeys show`` says these numbers, and return all."""
