@@ -57,6 +57,9 @@ COMMANDS: dict[str, CommandEntry] = {
     "send": CommandEntry("stream.cli.send", "send", "Send an event, or one per line of standard input.", ACTIONS),
     "user": CommandEntry("stream.cli.user", "user", "Show a user: profile, scores with reasons, messages.", ACTIONS),
     "identity": CommandEntry("stream.cli.identity", "app", "Show the ids of one person, or split them.", ACTIONS),
+    "campaigns": CommandEntry(
+        "stream.cli.campaigns", "app", "Start, pause and show campaigns: one message to an audience.", ACTIONS
+    ),
     "journeys": CommandEntry("stream.cli.journeys", "app", "Show and test the journeys: runs, exits, goals.", ACTIONS),
     "report": CommandEntry("stream.cli.report", "app", "Show what was counted: users and moves by stage.", ACTIONS),
     "segments": CommandEntry("stream.cli.segments", "app", "Show the segments by rule, or preview them.", ACTIONS),

@@ -1,4 +1,4 @@
-"""Answers of a worker about segments by rule, lifecycle and scores of buyers in its partitions.
+"""Answers of a worker about segments by rule, lifecycle, scores of buyers and campaigns in its partitions.
 
 ::
 
@@ -7,6 +7,7 @@
     GET /v1/segments/NAME/members?partition=3&after=USER
                                             a slice of the members in one partition, sorted by their ids
     GET /v1/lifecycle                       users by stage and their moves, for each partition that this worker has
+    GET /v1/campaigns                       campaigns that were started and their users, for each of these partitions
     GET /v1/rfm                             buyers by the version of their cut points, for each partition
 """
 
@@ -20,6 +21,7 @@ from aiohttp import web
 
 from models.batch import Restored
 from models.fold.buyer_view import buyers_of
+from models.fold.campaign_view import campaigns_of
 from models.fold.segment_view import members_of, sizes, slice_of
 from models.fold.stage_view import stages_of
 from models.fold.versions import Versions
@@ -56,6 +58,7 @@ class SegmentAnswers:
         """Add the paths."""
         router.add_get("/v1/segments", self._sizes)
         router.add_get("/v1/lifecycle", self._stages)
+        router.add_get("/v1/campaigns", self._campaigns)
         router.add_get("/v1/rfm", self._buyers)
         router.add_get("/v1/segments/{segment:[^/]+}", self._members)
         router.add_get("/v1/segments/{segment:[^/]+}/members", self._slice)
@@ -68,6 +71,9 @@ class SegmentAnswers:
 
     async def _buyers(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         return _answer([buyers_of(one.state, one.versions, one.now) for one in self._partitions()])
+
+    async def _campaigns(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        return _answer([campaigns_of(one.state, one.versions, one.now) for one in self._partitions()])
 
     async def _members(self, request: web.Request) -> web.Response:
         name = request.match_info["segment"]

@@ -24,6 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Restored
+from models.fold.campaigns_in_use import CAMPAIGNS_KEY
 from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.membership_view import UnknownSegment, why
 from models.fold.memo import Memo, read_memo, versions_in_use
@@ -91,7 +92,7 @@ class LookupServer:
         self._partitions = partitions
         self._recommends = recommends
         self._identity = identity
-        self._versions: dict[int, tuple[dict[str, int], bytes | None, Versions]] = {}
+        self._versions: dict[int, tuple[dict[str, int], tuple[bytes | None, ...], Versions]] = {}
         self._runner: web.AppRunner | None = None
 
     def __repr__(self) -> str:
@@ -165,9 +166,9 @@ class LookupServer:
 
     def _in_use(self, partition: int, state: Restored, memo: Memo) -> Versions:
         # Remembered, because decoding templates and weights costs more than everything else in a lookup.
-        known, journeys = self._versions.get(partition), state.records.get(JOURNEYS_KEY)
-        if known is None or (known[0], known[1]) != (memo.numbers, journeys):
-            known = self._versions[partition] = memo.numbers, journeys, versions_in_use(state, memo)
+        known, under_way = self._versions.get(partition), tuple(map(state.records.get, (JOURNEYS_KEY, CAMPAIGNS_KEY)))
+        if known is None or (known[0], known[1]) != (memo.numbers, under_way):
+            known = self._versions[partition] = memo.numbers, under_way, versions_in_use(state, memo)
         return known[2]
 
     async def _user(self, request: web.Request) -> web.Response:

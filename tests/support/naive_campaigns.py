@@ -5,6 +5,7 @@ It shares no code with the fold but the form of a campaign, and the hashes that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -84,10 +85,11 @@ class NaiveCampaigns:
         share, users, pace = share_of(campaign.name, user), len(self._past), campaign.pace
         canary = (users * pace.first // 2**64) // 2
         if share < pace.first:
-            return share * canary // pace.first
+            return math.ceil((share * canary // pace.first) / 100) * 100
         rest = 2**64 - pace.first
         span = max(pace.over, (users * rest // 2**64) // 2)
-        return canary + (pace.then_wait if pace.first else 0) + (share - pace.first) * span // rest
+        exact = canary + (pace.then_wait if pace.first else 0) + (share - pace.first) * span // rest
+        return math.ceil(exact / 100) * 100
 
     # --- turns -----------------------------------------------------------------------------------------------------
 

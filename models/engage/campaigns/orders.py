@@ -18,6 +18,8 @@ from models.units import SECOND
 
 USERS_PER_SECOND = 2_000
 """Number of users of a partition whose turns come in a second, on average, if the pace sets no longer time."""
+TURN_MS = 100
+"""Time between two instants at which turns come, milliseconds: all turns between them come together at the second."""
 NEVER = 2**63 - 1
 _WHOLE = 2**64
 
@@ -139,7 +141,7 @@ def is_held_out(campaign: Campaign, user: str) -> bool:
 
 def span_of(pace: CampaignPace, users: int) -> int:
     """Return the time from the first turn to the last one in a partition, milliseconds."""
-    return _first_span(pace, users) + (pace.then_wait if pace.first else 0) + _rest_span(pace, users)
+    return _together(_first_span(pace, users) + (pace.then_wait if pace.first else 0) + _rest_span(pace, users))
 
 
 def offset_of(campaign: Campaign, users: int, user: str) -> int:
@@ -159,14 +161,14 @@ def offset_of(campaign: Campaign, users: int, user: str) -> int:
     >>> from models.conditions.clauses import AllOf
     >>> canary = Campaign("spring", AllOf(()), "spring", pace=CampaignPace(3_600_000, 2**63, 60_000))
     >>> offsets = sorted(offset_of(canary, 100, f"u{number}") for number in range(100))
-    >>> sum(offset <= 50 for offset in offsets), min(offset for offset in offsets if offset > 50) >= 60_000
+    >>> sum(offset <= 100 for offset in offsets), min(offset for offset in offsets if offset > 100) >= 60_000
     (54, True)
     """
     pace, share = campaign.pace, share_of(campaign.name, user)
     if share < pace.first:
-        return share * _first_span(pace, users) // pace.first
+        return _together(share * _first_span(pace, users) // pace.first)
     before = _first_span(pace, users) + (pace.then_wait if pace.first else 0)
-    return before + (share - pace.first) * _rest_span(pace, users) // (_WHOLE - pace.first)
+    return _together(before + (share - pace.first) * _rest_span(pace, users) // (_WHOLE - pace.first))
 
 
 def _first_span(pace: CampaignPace, users: int) -> int:
@@ -175,6 +177,11 @@ def _first_span(pace: CampaignPace, users: int) -> int:
 
 def _rest_span(pace: CampaignPace, users: int) -> int:
     return max(pace.over, _shortest(users * (_WHOLE - pace.first) >> 64))
+
+
+def _together(offset: int) -> int:
+    """Return the next instant at which turns come."""
+    return -(-offset // TURN_MS) * TURN_MS
 
 
 def _shortest(users: int) -> int:
