@@ -13,8 +13,9 @@ from models.fold.campaign_view import StartState
 from models.fold.moments import moment
 from models.log import CampaignOrder
 from models.units import now_ms
+from stream.cli.campaign_numbers import forecast_all
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table, short_time
-from stream.installation.campaign_starts import CannotStart, campaign_in_use, forecast_all, order_of
+from stream.installation.campaign_starts import CannotStart, campaign_in_use, order_of
 from stream.installation.recognition import opened
 from stream.log.campaigns import give_order
 from stream.lookup.campaigns import CampaignLookups, CampaignStates

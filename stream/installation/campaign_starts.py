@@ -1,4 +1,4 @@
-"""The start of a campaign: what would happen, from the committed state of all partitions, and the order itself."""
+"""The start of a campaign: the campaign of the configuration in use, and the order that starts it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ from models.configuration.campaigns.definition import Campaign
 from models.configuration.compiled import decode
 from models.engage.campaigns.orders import encode_campaign, order_id
 from models.errors import PerennialError
-from models.fold.campaign_preview import CampaignForecast, forecast
 from models.fold.campaign_view import StartState
 from models.log import CampaignOrder
 from models.spelling import did_you_mean
 from stream.cluster.connection import Connection
-from stream.engine.state import restore
 from stream.log.versions import newest_use, read_uses
-
-STATE = "profiles"
-"""Logical name of the topic that has the state of the users."""
 
 
 class CannotStart(PerennialError):
@@ -77,15 +72,3 @@ def order_of(campaign: Campaign, now: int, by: str, earlier: Iterable[StartState
     excludes = tuple(start.id for start in own if start.status == "cancelled")
     content = msgspec.Raw(encode_campaign(campaign))
     return CampaignOrder("start", order_id(campaign, now), content, begins, by, excludes)
-
-
-async def forecast_all(connection: Connection, partitions: int, order: CampaignOrder, now: int) -> CampaignForecast:
-    """Return what a start would do in all partitions, if no event came meanwhile.
-
-    The state of each partition is read from Kafka into this process, one partition after the other.
-    """
-    whole = CampaignForecast()
-    for partition in range(partitions):
-        state = await restore(connection, STATE, partition, in_use=True)
-        whole.add(forecast(state, order, now))
-    return whole

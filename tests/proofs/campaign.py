@@ -1,7 +1,7 @@
-"""``python -m tests.proofs.campaign``: proof that a campaign skips no user and repeats none, though its worker is killed.
+"""``python -m tests.proofs.campaign``: proof that a campaign skips no user and repeats none.
 
-A worker folds the users on a real broker. A campaign begins with one percent of them, waits, and spreads the others over
-a time. Meanwhile events trigger messages, and the worker is killed with SIGKILL. Then the topic of decisions is
+A worker folds the users on a real broker. A campaign begins with one percent of them, waits, and spreads the others
+over a time. Meanwhile events trigger messages, and the worker is killed with SIGKILL. Then the topic of decisions is
 compared, user by user, with the expected outcome and with a fold of the same log that was never killed.
 """
 
@@ -48,8 +48,9 @@ def page(plan: CampaignPlan, commit: str, broker: str, found: CampaignOutcome) -
         **_lateness("during the campaign and the restart", found.late_during),
     }
     head = (
-        "# A campaign skips no user and repeats none\n\nWritten by `python -m tests.proofs.campaign`. Times of triggered "
-        "messages are from the event's own time to the record of the message in its topic.\n\n| what | |\n|---|--:|"
+        "# A campaign skips no user and repeats none\n\nWritten by `python -m tests.proofs.campaign`. Times of "
+        "triggered messages are from the event's own time to the record of the message in its topic.\n\n"
+        "| what | |\n|---|--:|"
     )
     return "\n".join([head, *(f"| {name} | {value} |" for name, value in rows.items()), ""])
 

@@ -6,13 +6,21 @@ import itertools
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from models.batch import Batch, Restored
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
+from models.events import Event
 from models.fold.campaign_counts import CampaignCounts, key_of, read_campaign_counts
+from models.fold.campaign_preview import forecast
 from models.fold.partition import PartitionFold
-from tests.support.campaign_logs import CampaignLog
-from tests.support.event_logs import PartitionRecord, fold_log, written
+from models.log import CampaignOrder, Control, Tick, Use, opening
+from models.profile.campaign_marks import CampaignMark, joined_marks
+from models.units import DAY, HOUR, MINUTE
+from tests.support.campaign_logs import CAMPAIGNS, CampaignLog, configuration, start
+from tests.support.event_logs import START, PartitionRecord, fold_log, written
 from tests.support.naive_campaigns import NaiveCampaigns, Verdict
 
 CUTS: tuple[dict[str, int], ...] = (
@@ -24,6 +32,7 @@ CUTS: tuple[dict[str, int], ...] = (
     {"size": 40, "max_timers": 3, "restart_every": 1},
 )
 SEEDS = range(30)
+SEGMENT = {"name": "pro", "when": {"trait": "plan", "is": "pro"}}
 Results = tuple[dict[bytes, bytes], bytes, list[tuple[str, bytes, bytes | None]]]
 
 
@@ -85,3 +94,134 @@ def test_a_log_with_campaigns_gives_the_same_bytes_in_any_cut(seed: int) -> None
         assert in_batches(log, **cut) == reference, cut
     for steps in (1, 3, 17):
         assert in_pieces(log, steps) == reference, f"pieces of {steps} steps"
+
+
+def known(user: str, *, plan: str = "pro") -> list[Event | Control]:
+    common: dict[str, Any] = {"user": user, "at": START, "origin": "simulate"}
+    traits = {"plan": plan, "email": f"{user}@example.org"}
+    return [
+        Event(id=f"i-{user}", type="identify", traits=traits, **common),
+        Event(id=f"c-{user}", type="consent", channel="email", granted=True, **common),
+    ]
+
+
+def opened(users: int, **sections: Any) -> list[Event | Control]:
+    people = [one for number in range(users) for one in known(f"u{number}")]
+    return [opening("feeder"), Tick(START), configuration(**sections), *people]
+
+
+def hours(number: int) -> list[Tick]:
+    return [Tick(START + at) for at in range(10 * MINUTE, number * HOUR + 1, 10 * MINUTE)]
+
+
+def reasons(results: Results) -> list[tuple[str, str]]:
+    return [(outcome, reason) for _, _, (outcome, reason, _) in decisions(results)]
+
+
+LATE = CAMPAIGNS["late"]
+NIGHT = {"quiet_hours": {"from": "00:00", "to": "06:00"}}
+
+
+def test_users_who_come_after_the_order_are_not_in_the_audience() -> None:
+    order = start(LATE)
+    log = written([*opened(5), order, *known("later"), Tick(START + HOUR)])
+
+    results = in_batches(log, 3, restart_every=1)
+
+    assert {user for _, user, _ in decisions(results)} == {f"u{number}" for number in range(5)}
+    assert counts(results, order.id) == CampaignCounts(judged=5, audience=5, sent=5)
+
+
+def test_the_audience_of_the_start_is_that_before_the_first_event_after_it() -> None:
+    order = start(CAMPAIGNS["sale"])
+    left = Event(id="x", user="u0", type="identify", at=START, origin="simulate", traits={"plan": "free"})
+    log = written([*opened(1), order, left, Tick(START + DAY - MINUTE)])
+
+    results = in_batches(log, 1)
+
+    assert counts(results, order.id).audience == 1
+    assert len(decisions(results)) == 1
+
+
+def test_messages_that_wait_for_the_morning_are_counted_and_held_by_a_pause() -> None:
+    order = start(LATE)
+    begun = [*opened(4, **NIGHT), order, Tick(START + MINUTE)]
+    morning = Tick(START + 8 * HOUR + 10 * MINUTE)
+
+    waiting = in_batches(written(begun), 50)
+    assert counts(waiting, order.id) == CampaignCounts(judged=4, audience=4, waiting=4)
+    released = in_batches(written([*begun, morning]), 50)
+    assert counts(released, order.id) == CampaignCounts(judged=4, audience=4, sent=4)
+    paused = [*begun, CampaignOrder("pause", order.id), morning]
+    assert counts(in_batches(written(paused), 50), order.id).waiting == 4
+    resumed = [*paused, CampaignOrder("resume", order.id), Tick(START + 9 * HOUR)]
+    assert counts(in_batches(written(resumed), 50), order.id).sent == 4
+    cancelled = [*begun, CampaignOrder("cancel", order.id), morning]
+    assert reasons(in_batches(written(cancelled), 50))[-4:] == [("dropped", "cancelled")] * 4
+
+
+def test_a_message_that_waits_is_dropped_if_its_user_has_left_an_audience_that_is_checked_at_the_message() -> None:
+    begun = [*opened(1, **NIGHT), start(LATE), Tick(START + MINUTE), Tick(START + 7 * HOUR)]
+    muted = Event(id="m", user="u0", type="custom", name="Muted", at=START + 7 * HOUR, origin="simulate")
+
+    results = in_batches(written([*begun, muted, Tick(START + 8 * HOUR + MINUTE)]), 50)
+
+    assert reasons(results) == [("deferred", "quiet_hours"), ("dropped", "left_audience")]
+
+
+def test_a_start_after_a_cancelled_one_leaves_out_those_who_have_the_message() -> None:
+    first = start(LATE)
+    again = start(LATE, 1, excludes=(first.id,))
+    log = [*opened(2), first, Tick(START + MINUTE), CampaignOrder("cancel", first.id), *known("new"), again]
+
+    results = in_batches(written([*log, Tick(START + HOUR)]), 50)
+
+    assert counts(results, again.id) == CampaignCounts(judged=3, audience=3, sent=1, dropped={"duplicate": 2})
+
+
+def test_a_start_is_followed_once_and_a_record_without_a_campaign_is_a_dead_letter() -> None:
+    order = start(LATE)
+    log = [*opened(2), order, order, CampaignOrder("start", "bad"), Tick(START + HOUR)]
+
+    results = in_batches(written(log), 50)
+
+    assert counts(results, order.id).sent == 2
+    assert [topic for topic, _, _ in results[2] if topic == "events.rejected"] == ["events.rejected"]
+
+
+def test_a_campaign_that_the_configuration_no_longer_has_goes_on() -> None:
+    order = start(CAMPAIGNS["sale"])
+    without = Use("configuration", 2, msgspec.Raw(encode(parse({"segments": [SEGMENT]}, {}))))
+    begun = opened(20)
+    log = written([*begun, order, Tick(START + MINUTE), without, *hours(4)])
+
+    results = in_batches(log, 1, restart_every=1)
+
+    counted = counts(results, order.id)
+    assert counted.judged == counted.audience == 20
+    assert counted.held_out > 0
+    assert counted.sent > 0
+    assert counted.dropped == {"rule_gone": 20 - counted.sent - counted.held_out}  # its template is gone, too
+
+
+def test_the_marks_of_a_visitor_who_has_the_message_count_for_the_known_user() -> None:
+    own, other = [CampaignMark("a", "in", 1)], [CampaignMark("a", "sent", 2, 3), CampaignMark("b", "in", 1)]
+
+    assert joined_marks(own, other) == [CampaignMark("a", "sent", 2, 3)]
+
+
+def test_the_numbers_before_a_start_are_those_of_the_start() -> None:
+    order = start(CAMPAIGNS["sale"])
+    begun = [*opened(40), *(one for number in range(5) for one in known(f"f{number}", plan="free"))]
+    state, _ = fold_log(written(begun), itertools.repeat(50))
+    real = in_batches(written([*begun, order, *hours(4)]), 50)
+
+    found = forecast(state, order, START)
+
+    counted = counts(real, order.id)
+    assert (found.users, found.audience) == (45, counted.audience)
+    assert found.audience == 40
+    assert found.sent == {"email": counted.sent}
+    assert found.excluded == {"held_out": counted.held_out}
+    assert sum(found.hours.values()) == counted.sent
+    assert [one["subject"] for one in found.examples] == ["sale"] * 3
