@@ -69,7 +69,7 @@ format: setup ## let ruff format and fix
 # All proofs run, also if one of them fails.
 proofs: setup ## run every proof, one after the other, for hours; their results are in tests/proofs/ (needs KAFKA_HOME)
 	@failed=; for proof in "configurations --count 100000" conditions "conditions --through fold" real_segments \
-		"real_segments --through fold" absences new_absence busy_bot; do \
+		"real_segments --through fold" absences new_absence busy_bot campaign; do \
 		echo "== $$proof"; $(BIN)/python -m tests.proofs.$$proof || failed="$$failed [$$proof]"; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 

@@ -2,7 +2,7 @@
 
 A worker folds the users on a real broker. A campaign begins with one percent of them, waits, and spreads the others
 over a time. Meanwhile events trigger messages, and the worker is killed with SIGKILL. Then the topic of decisions is
-compared, user by user, with the expected outcome and with a fold of the same log that was never killed.
+compared with the expected outcome of each user. It is also compared with a fold of the same log without a worker.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class CampaignPlan(NamedTuple):
 
 @dataclass
 class CampaignOutcome:
-    """What the topics have after the run.
+    """The content of the topics after the run.
 
     Attributes
     ----------
@@ -185,14 +185,14 @@ def _history(plan: CampaignPlan, applied: Configuration) -> Iterator[tuple[bytes
         yield user.encode(), encode_event(said)
 
 
-class Probes:
+class TriggerProbes:
     """Events that trigger messages, and the times at which they were written, by user, milliseconds."""
 
     def __init__(self) -> None:
         self.written: dict[str, int] = {}
 
     def __repr__(self) -> str:
-        return f"Probes({len(self.written)} written)"
+        return f"TriggerProbes({len(self.written)} written)"
 
     async def lateness(self, connection: Connection, ordered: int) -> tuple[list[float], list[float]]:
         """Return the times until the messages were in their topic: of events before the order, and after it."""
@@ -206,8 +206,8 @@ class Probes:
 
 
 @asynccontextmanager
-async def _probing(connection: Connection, plan: CampaignPlan) -> AsyncIterator[Probes]:
-    probes = Probes()
+async def _probing(connection: Connection, plan: CampaignPlan) -> AsyncIterator[TriggerProbes]:
+    probes = TriggerProbes()
 
     async def write() -> None:
         async with EventLog(connection, plan.partitions) as log:
@@ -240,7 +240,7 @@ async def _until(condition: Any, doing: str) -> None:
 
 
 async def _until_decided(connection: Connection, number: int) -> None:
-    """Wait until the decisions about so many users are in their topic, or for as long as patience lasts."""
+    """Wait until the decisions about this number of users are in their topic, or until patience ends."""
     end = time.monotonic() + PATIENCE_S
     for _ in iter(lambda: time.monotonic() < end, False):
         if len({key for key, _ in await _decided(connection)}) >= number:
