@@ -30,7 +30,6 @@ EXCEPTIONS: dict[str, str] = {
     "tests/benchmarks/commands.py:latency": TYPER,
     "tests/benchmarks/commands.py:pipeline": TYPER,
     "tests/benchmarks/commands.py:scaling": TYPER,
-    "tests/benchmarks/fold_cost.py:main": TYPER,
     "tests/chaos/__main__.py:run": TYPER,
 }
 """Places above a limit, as ``path`` or ``path:name``, each with the reason. This is the only list of exceptions."""
