@@ -83,10 +83,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind not in SIMPLE or event.traits:
         _fold_consent(piece, step, event)
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
-    if kind == "purchase":
-        _note_purchase(user)
-    if facts.pending:
-        _tell_each(step, confirmations.ask(step))
+    _follow_facts(step, event)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
     if versions.journeys.events or versions.campaigns.goals:
@@ -204,6 +201,14 @@ def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
             _note_purchase(step.user)
         elif event.confirmed and event.trust == "server":
             _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
+
+
+def _follow_facts(step: Step, event: Event) -> None:
+    """Let the consents of a user follow the facts that have changed: the last purchase, and the address."""
+    if event.type == "purchase":
+        _note_purchase(step.user)
+    if step.user.facts.pending:
+        _tell_each(step, confirmations.ask(step))
 
 
 def _note_purchase(user: LiveUser) -> None:
