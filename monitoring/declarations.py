@@ -109,7 +109,8 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "journey_moves",
         "counter",
-        "Runs of journeys: entered, refused, converted, ended, and moved with a visitor who logs in; with the outcome.",
+        "Runs of journeys: entered, refused, converted, ended; moved to another version; held by a pause and released; "
+        "and handed over with a visitor who logs in; with the outcome.",
         ("journey", "move", "outcome"),
     ),
     Declared("stage_moves", "counter", "Moves of users between stages of the lifecycle.", ("origin", "target")),

@@ -79,7 +79,7 @@ class PartitionState:
         for entry in self.walks.waiting(self.keys()):
             self.due.add(*entry)
         self.reaching = Reaching(self.versions, self.due)
-        self.reaching.begin(self.keys, self.memo.now)
+        self.reaching.restore(self.keys, self.memo.now)
 
     def __repr__(self) -> str:
         """Show the clock, and the amounts stored and cached."""

@@ -54,15 +54,22 @@ class Reaching:
         versions = self._versions
         if versions.conditions is None or versions.watched is not None:
             return
+        # Only orders that users have to follow need their number. A pause acts without going through them.
+        users = list(keys()) if any(order.kind != "pause" for order in control.orders) else []
         before = versions.journeys.orders.reached
-        versions.journeys = versions.journeys.ordered(control, now, len(keys()))
+        versions.journeys = versions.journeys.ordered(control, now, len(users))
         if versions.journeys.orders.reached != before:
-            self.begin(keys, now)
+            self.begin(users, now)
 
-    def begin(self, keys: Callable[[], Collection[bytes]], now: int) -> None:
-        """Begin to reach all users after the newest order, unless all have been reached."""
+    def restore(self, keys: Callable[[], Collection[bytes]], now: int) -> None:
+        """Continue to reach all users after the newest order, unless all have been reached."""
         reached = self._versions.journeys.orders.reached
-        self._waiting = [] if reached is None or reached.is_complete else list(keys())
+        if reached is not None and not reached.is_complete:
+            self.begin(list(keys()), now)
+
+    def begin(self, users: list[bytes], now: int) -> None:
+        """Begin to reach all users after the newest order."""
+        self._waiting = users
         self.move_clock(now)
 
     def note(self, number: int) -> None:

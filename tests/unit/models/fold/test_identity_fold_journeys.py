@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 
 from models.configuration.compiled import encode
+from models.configuration.journeys.parsing import parse_journey
+from models.configuration.journeys.versions import version_of
 from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.fold.journey_counts import JourneyCounts, joined_counts, key_of, read_counts
 from models.levels import NEWEST
-from models.log import Use
+from models.log import JourneyOrder, JourneyOrders, Use
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import fold_log
 from tests.support.login_shop import happens, logs_in, messages, registered
@@ -105,3 +107,41 @@ def test_a_mark_of_a_visitor_counts_for_the_known_user_at_the_login() -> None:
     members = {user: one.ledger.memberships is not None for user, one in users.items()}
     assert members == {VISITOR: False, USER: True}
     assert users[USER].ledger.marks == {"asked": True}
+
+
+def test_a_run_that_was_to_move_moves_before_its_visitor_logs_in() -> None:
+    later = {**JOURNEY, "steps": [{"id": "rest", "wait": "90m"}, {"id": "other", "send": "offer"}]}
+    later["moved_to"] = {"pause": "rest"}
+    template = {"offer": Template(subject="About {{ entry.product }}", text="Hello. {{ unsubscribe_url }}")}
+    persons = office()
+    registered(persons)
+    asks(persons, VISITOR, 1, MINUTE, "lamp")
+    content = msgspec.Raw(encode(parse({"journeys": [later]}, template)))
+    persons.control(Use(name="configuration", version=2, content=content))
+    version = version_of(parse_journey(later, ""))
+    persons.control(JourneyOrders((JourneyOrder("quote", "move", version, HOUR),)))
+    logs_in(persons, 5 * MINUTE)
+    persons.pass_time(4 * HOUR)
+
+    assert [(message.user, message.rule) for message in messages(persons)] == [(USER, "quote/other")]
+    assert counts(persons) == JourneyCounts(entered=1, ended={"completed": 1})
+    assert_same_in_any_cut(persons)
+
+
+def test_a_held_run_stays_held_when_its_visitor_logs_in_and_goes_on_after_the_pause() -> None:
+    persons = office()
+    registered(persons)
+    asks(persons, VISITOR, 1, MINUTE, "lamp")
+    persons.control(JourneyOrders((JourneyOrder("quote", "pause"),)))
+    persons.pass_time(2 * HOUR)
+    assert counts(persons).held == 1
+    logs_in(persons, 2 * HOUR)
+    persons.pass_time(3 * HOUR)
+    assert (messages(persons), counts(persons).held) == ([], 1)
+
+    persons.control(JourneyOrders((JourneyOrder("quote", "resume", spread=HOUR),)))
+    persons.pass_time(6 * HOUR)
+
+    assert [(message.user, message.rule) for message in messages(persons)] == [(USER, "quote/offer")]
+    assert counts(persons) == JourneyCounts(entered=1, ended={"completed": 1})
+    assert_same_in_any_cut(persons)
