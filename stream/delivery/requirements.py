@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from models.configuration.compiled import Configuration
+from models.configuration.compiled import Configuration, Rule, campaign_rule
+from models.configuration.templates import CONFIRM
 from models.delivery.address_hashes import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
 from stream.settings.loading import Settings
@@ -45,7 +46,7 @@ def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
     delivery = settings.sections.delivery
     if delivery.mode == "outbox":
         return
-    used = {channel for rule in rules.rules for channel in rule.channels}
+    used = {channel for rule in _sending(rules) for channel in rule.channels}
     for channel in CHANNELS:
         if channel in used and getattr(delivery, SECTIONS[channel]) is None:
             says = f"mode {delivery.mode} needs delivery.{SECTIONS[channel]} (for {channel})"
@@ -56,10 +57,10 @@ def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
     if url is None:
         says = f"http.public_url is not set: unsubscribe links would begin with {settings.public_url}"
         yield Unmet("delivery.public_url", says)
-    elif delivery.mode == "live" and _is_open(url) and _markets_by_email(rules):
-        says = f"http.public_url is {url}: unsubscribe links of marketing e-mail need https://"
+    elif delivery.mode == "live" and _is_open(url) and _links_by_email(rules):
+        says = f"http.public_url is {url}: the signed links in e-mails need https://"
         yield Unmet("delivery.public_url", says, "email")
-    elif delivery.mode == "live" and _leads_nowhere(url, settings) and _markets_by_email(rules):
+    elif delivery.mode == "live" and _leads_nowhere(url, settings) and _links_by_email(rules):
         says = f"http.public_url is {url}: unsubscribe links would lead to the reader's own machine"
         yield Unmet("delivery.public_url", says, "email")
 
@@ -104,8 +105,16 @@ def suppression_secrets(settings: Settings) -> list[bytes]:
     return secrets
 
 
-def _markets_by_email(rules: Configuration) -> bool:
-    return any(rule.category == "marketing" and "email" in rule.channels for rule in rules.rules)
+def _sending(rules: Configuration) -> Iterator[Rule]:
+    """Yield everything that sends messages as a rule: rules, steps of journeys, campaigns, and questions."""
+    yield from rules.by_name.values()
+    yield from map(campaign_rule, rules.campaigns)
+
+
+def _links_by_email(rules: Configuration) -> bool:
+    """Return whether e-mails have signed links: marketing, and the question whether a consent is confirmed."""
+    mails = (rule for rule in _sending(rules) if "email" in rule.channels)
+    return any(rule.category == "marketing" or rule.template == CONFIRM for rule in mails)
 
 
 def _is_open(url: str) -> bool:

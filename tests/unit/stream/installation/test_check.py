@@ -163,6 +163,19 @@ def failed(found: list[Finding]) -> set[str]:
 
 
 @pytest.mark.parametrize(
+    "sends",
+    [
+        "consent: {confirm: [email]}",
+        "journeys: [{name: j, enter: {on: {event: E}}, exit: [{after: 9d, as: out}], steps: [{id: x, send: x}]}]",
+    ],
+)
+def test_links_of_journeys_and_of_confirmations_need_https_too(tmp_path: Path, sends: str) -> None:
+    http = "http: {public_url: 'http://shop.example'}\n"
+
+    assert "delivery.public_url" in failed(checked(with_template(tmp_path), f"{LIVE}{sends}\n{http}"))
+
+
+@pytest.mark.parametrize(
     ("url", "names"),
     [
         ("https://shop.example", set()),
