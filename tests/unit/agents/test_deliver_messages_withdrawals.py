@@ -25,6 +25,19 @@ async def test_waiting_marketing_is_not_sent_after_its_user_has_withdrawn_consen
     assert waiting.id not in lane.dispatcher.sent
 
 
+async def test_a_withdrawal_of_one_purpose_stops_its_messages_alone_also_one_that_is_tried_again() -> None:
+    news, tips, tried = message(0, purpose="news"), message(1, purpose="tips"), message(2, purpose="news")
+    lane = DeliveryLane(FakeDispatcher(answers={tried.id: [RETRY_LATER]}))
+
+    await lane.run(batch(tried), WAKE_UP)
+    lane.dispatcher.slots = 0
+    await lane.run(batch(news, tips), batch(Withdrawal("u1", NOW, purpose="news")))
+    lane.dispatcher.slots, lane.now = 8, lane.now + 2 * SECOND
+    await lane.run(WAKE_UP, WAKE_UP)
+
+    assert [lane.status(one) for one in (news, tips, tried)] == ["withdrawn", "delivered", "withdrawn"]
+
+
 async def test_a_withdrawal_does_not_concern_messages_that_were_decided_after_it() -> None:
     lane = DeliveryLane()
 

@@ -11,8 +11,12 @@ from models.configuration.templates import CONFIRM, CONFIRM_PLACEHOLDER
 from models.delivery.messages import Message, decode_message
 from models.delivery.notices import is_notice
 from models.events import Event
+from models.identity import joining
 from models.log import Control
+from models.profile import pending_grants
 from models.profile.consents import proof_of
+from models.profile.reducers import NO_CUTOFFS
+from models.profile.state import Facts, PendingGrant
 from models.units import DAY, MINUTE
 from tests.support.event_logs import START
 from tests.support.statement_logs import StatementLog, event, given, taken, traits
@@ -129,3 +133,22 @@ def test_without_the_setting_nothing_has_to_be_confirmed() -> None:
 
     assert log.granted == {"email": True}
     assert log.facts.pending == {}
+
+
+def test_the_e_mails_of_two_identities_count_together_and_the_newest_grant_waits() -> None:
+    one = {"email": PendingGrant(START, 1, START, source="a", address=b"1"), "news@email": PendingGrant(START)}
+    other = {"email": PendingGrant(START + 5, 1, START + 5, True, source="b", address=b"2")}
+
+    joint = pending_grants.join(one, other)
+
+    assert joint == {
+        "email": PendingGrant(START + 5, 2, START + 5, False, source="b", address=b"2"),
+        "news@email": PendingGrant(START),
+    }
+    assert pending_grants.join(other, one) == joint
+
+
+def test_what_a_visitor_has_asked_for_waits_for_the_known_user() -> None:
+    known, visitor = Facts(), Facts(pending={"email": PendingGrant(START, 1, START, address=b"1")})
+
+    assert joining.join(known, visitor, START, NO_CUTOFFS).facts.pending == visitor.pending

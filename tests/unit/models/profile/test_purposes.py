@@ -29,12 +29,12 @@ class StatedPurpose(NamedTuple):
     at: int
 
 
-GRANTS = st.builds(StatedPurpose, st.just(True), st.sampled_from(NAMES), st.sampled_from(CHANNELS), st.integers(1, 12))
-WITHDRAWALS = st.builds(
-    StatedPurpose, st.just(False), st.sampled_from([*NAMES, None, None]), st.sampled_from(CHANNELS), st.integers(1, 12)
-)
+# Few channels and times, so that many statements of a list are about the same thing.
+_CHANNEL, _AT = st.sampled_from(("email", "email", "email", "sms")), st.integers(1, 6)
+GRANTS = st.builds(StatedPurpose, st.just(True), st.sampled_from(NAMES), _CHANNEL, _AT)
+WITHDRAWALS = st.builds(StatedPurpose, st.just(False), st.sampled_from([*NAMES, None, None, None]), _CHANNEL, _AT)
 MANY = st.lists(GRANTS | WITHDRAWALS, max_size=14)
-TARGET = st.tuples(st.sampled_from(NAMES), st.sampled_from(CHANNELS))
+TARGET = st.tuples(st.sampled_from((*NAMES, "news")), _CHANNEL)
 
 
 def _next(known: Mapping[str, Consent], said: StatedPurpose) -> dict[str, Consent]:
@@ -180,6 +180,30 @@ def test_an_entry_of_the_first_level_never_lets_an_older_grant_count(
     whole = [*first, *after]
     if _about(whole, *target, granted=False) >= _about(whole, *target, granted=True):
         assert not found
+
+
+@pytest.mark.parametrize("order", [(3, 9), (9, 3)])
+def test_of_two_withdrawals_of_everything_the_later_one_counts_for_a_purpose_without_an_entry(
+    order: tuple[int, int],
+) -> None:
+    consent: dict[str, Consent] = {}
+    for at in order:
+        consent = purposes.withdraw_all(consent, "email", at)
+
+    assert not purposes.grant(consent, "news", "email", 9)["news@email"].granted
+    assert purposes.grant(consent, "news", "email", 10)["news@email"].granted
+
+
+@pytest.mark.parametrize(("granted", "until"), [(True, 8), (False, 9)])
+def test_before_an_entry_of_the_first_level_there_may_have_been_a_withdrawal_of_everything(
+    granted: bool, until: int
+) -> None:
+    consent = {"email": Consent(granted=granted, at=9)}
+
+    assert not purposes.grant(consent, "news", "email", until)["news@email"].granted
+    assert purposes.grant(consent, "news", "email", until + 1)["news@email"].granted
+    again = purposes.grant(consent, "marketing", "email", 20)
+    assert not purposes.grant(again, "news", "email", until)["news@email"].granted
 
 
 def test_a_purpose_without_an_entry_shows_the_withdrawal_of_everything_and_its_proof() -> None:
