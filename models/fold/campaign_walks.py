@@ -109,7 +109,7 @@ class CampaignWalks:
         if self._versions.conditions is None or self._versions.watched is not None:
             return
         before, users = self._campaigns, sorted(keys)
-        after = self._versions.campaigns = before.following(control, now, len(users))
+        after = self._versions.campaigns = before.following(control, now, users)
         order = after.order(control.id)
         if after is before or order is None or order.status != "running":
             return

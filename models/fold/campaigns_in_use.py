@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from models.conditions.properties import CUSTOM, event_key
 from models.configuration.campaigns.definition import Campaign
 from models.configuration.compiled import Rule
 from models.engage.campaigns.audience import watched_clauses
-from models.engage.campaigns.orders import Order, decode_campaign
+from models.engage.campaigns.orders import Order, decode_campaign, offset_of
 from models.events import Event
 from models.log import CampaignOrder
 
@@ -86,7 +86,7 @@ class CampaignsInUse:
         under_way = [order.campaign for order in self.orders if order.status != "cancelled" and order.end > now]
         return CampaignsInUse(self.orders, dict.fromkeys(one for one in under_way if one not in present))
 
-    def following(self, control: CampaignOrder, now: int, users: int) -> CampaignsInUse:
+    def following(self, control: CampaignOrder, now: int, users: Sequence[bytes]) -> CampaignsInUse:
         """Return the campaigns after a control record; ``self`` if the record has no effect.
 
         Parameters
@@ -96,7 +96,7 @@ class CampaignsInUse:
         now
             The partition's clock, milliseconds.
         users
-            Number of users of the partition.
+            Keys of the users of the partition.
 
         Raises
         ------
@@ -108,8 +108,9 @@ class CampaignsInUse:
             if order is not None:
                 return self
             campaign = decode_campaign(bytes(control.campaign))
-            begins = max(control.at, now)
-            new = Order(control.id, campaign, begins, users, now, control.by, control.excludes)
+            begins, number = max(control.at, now), len(users)
+            span = max((offset_of(campaign, number, key.decode()) for key in users), default=0)
+            new = Order(control.id, campaign, begins, number, span, now, control.by, control.excludes)
             return CampaignsInUse((*self._without_oldest(now), new), self.kept)
         if order is None or order.status == "cancelled":
             return self

@@ -18,6 +18,6 @@ async def forecast_all(connection: Connection, partitions: int, order: CampaignO
     """
     whole = CampaignForecast()
     for partition in range(partitions):
-        state = await restore(connection, STATE, partition, in_use=True)
+        state = await restore(connection, STATE, partition, in_use=connection.transactions)
         whole.add(forecast(state, order, now))
     return whole

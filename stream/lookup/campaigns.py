@@ -78,12 +78,12 @@ class CampaignLookups(PartitionLookups):
         for part in parts:
             for start in part.starts:
                 found.setdefault(start.id, []).append(start)
-        starts = sorted((_joined(group) for group in found.values()), key=lambda start: (start.begins, start.id))
+        starts = sorted((joined_start(group) for group in found.values()), key=lambda start: (start.begins, start.id))
         numbers = {order: len(group) for order, group in found.items()}
         return CampaignStates(min(part.now for part in parts), newest.configuration, newest.names, starts, numbers)
 
 
-def _joined(parts: list[StartState]) -> StartState:
+def joined_start(parts: list[StartState]) -> StartState:
     """Return a start in several partitions together. It is paused or cancelled only if it is so in all of them."""
     first, statuses = parts[0], {part.status for part in parts}
     return StartState(

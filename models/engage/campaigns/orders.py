@@ -57,6 +57,8 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
         Time from which users get the message, milliseconds.
     users
         Number of users that the partition had at the order.
+    span
+        Time from the first possible turn to the last turn of one of these users, milliseconds.
     ordered
         Time of the order in the partition, milliseconds.
     by
@@ -75,6 +77,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     campaign: Campaign
     begins: int
     users: int
+    span: int
     ordered: int
     by: str = ""
     excludes: tuple[str, ...] = ()
@@ -99,8 +102,8 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def end(self) -> int:
-        """Time by which all users have had their turn, milliseconds; ``NEVER`` while it is paused."""
-        return NEVER if self.status == "paused" else self._begin + span_of(self.campaign.pace, self.users)
+        """Time of the last turn, milliseconds; ``NEVER`` while it is paused."""
+        return NEVER if self.status == "paused" else self._begin + self.span
 
     @property
     def _begin(self) -> int:

@@ -15,6 +15,8 @@ from models.configuration.parsing import parse
 from models.events import Event
 from models.fold.campaign_counts import CampaignCounts, key_of, read_campaign_counts
 from models.fold.campaign_preview import forecast
+from models.fold.campaign_view import campaigns_of
+from models.fold.memo import read_memo, versions_in_use
 from models.fold.partition import PartitionFold
 from models.log import CampaignOrder, Control, Tick, Use, opening
 from models.profile.campaign_marks import CampaignMark, joined_marks
@@ -225,3 +227,17 @@ def test_the_numbers_before_a_start_are_those_of_the_start() -> None:
     assert found.excluded == {"held_out": counted.held_out}
     assert sum(found.hours.values()) == counted.sent
     assert [one["subject"] for one in found.examples] == ["sale"] * 3
+
+
+def test_a_campaign_is_done_when_the_last_turn_has_come_though_the_clock_does_not_move_further() -> None:
+    order = start(CAMPAIGNS["sale"])
+    begun = [*opened(20), order]
+    state, _ = fold_log(written(begun), itertools.repeat(50))
+    [whole] = versions_in_use(state, read_memo(state)).campaigns.orders
+
+    before = campaigns_of(state, versions_in_use(state, read_memo(state)), whole.end - 1).starts[0]
+    results = in_batches(written([*begun, Tick(whole.end)]), 50)
+
+    assert (before.phase_at(whole.end - 1), before.phase_at(whole.end)) == ("running", "done")
+    assert counts(results, order.id).judged == 20
+    assert counts(in_batches(written([*begun, Tick(whole.end - 1)]), 50), order.id).judged < 20
