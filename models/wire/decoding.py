@@ -213,7 +213,7 @@ def _distrusted(event: Event, warnings: list[EventWarning]) -> Event:
     if event.type == "custom" and event.name is not None and bounces.is_bounce(event.name):
         raise InvalidEvent("needs_server_key", "event", event.name, _SERVER_KEY)
     if event.is_grant:
-        allowed = "only with a server key; with a browser key this grants nothing"
+        allowed = "only with a server key; with a browser key this grants nothing by itself"
         warnings.append(EventWarning("needs_server_key", "granted", "true", allowed))
     if event.complaint or event.confirmed:
         event = msgspec.structs.replace(event, complaint=False, confirmed=False)

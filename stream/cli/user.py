@@ -225,6 +225,12 @@ def _proof(channel: str, said: dict[str, Any]) -> str:
     return f"{channel}: {event['type']} {event['id']} of {short_time(event['at'])}{source}{confirmed}"
 
 
+def _pending_consent(channel: str, said: dict[str, Any]) -> str:
+    """Return since when a grant waits for its confirmation."""
+    mails = f"{counted(said['asked'], 'e-mail')} sent" if said["asked"] else "no address yet"
+    return f"{channel}: waits for a click since {short_time(said['at'])}, {mails}"
+
+
 def _other_ids(identity: dict[str, Any]) -> str:
     if (owner := identity["owner"]) is not None:
         return f"belongs to {owner['user']} since {short_time(owner['login_at'])}"
@@ -279,4 +285,5 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("cart", ", ".join(f"{quantity} x {item}" for item, quantity in profile["cart"].items()) or "empty"),
         ("consent", consent or "none on record: no marketing"),
         *(("", _proof(channel, said)) for channel, said in profile["consent"].items()),
+        *(("", _pending_consent(channel, said)) for channel, said in profile["pending_consent"].items()),
     ]

@@ -27,7 +27,7 @@ from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.links import IdentityLink, ProfileIdentity
 from models.profile.orders import WHOLE
 from models.profile.recent_items import RecentItem, RecentItems
-from models.profile.state import CartLine, Consent, Customer, KnownOrder
+from models.profile.state import CartLine, Consent, Customer, KnownOrder, PendingGrant
 from models.units import DAY, HOUR
 from stream.cli import run
 from stream.cli.why import written
@@ -100,6 +100,10 @@ def test_consent_is_shown_with_the_event_that_proves_it_and_so_are_the_other_ids
     customer, file = ada(), tmp_path / "perennial.yaml"
     sms = grant(None, START + HOUR, ConsentProof("checkout", "m7", "consent", confirmed=True))
     customer.facts.consent |= {"sms": sms}
+    customer.facts.pending = {
+        "tips@email": PendingGrant(START, 1),
+        "email": PendingGrant(START),
+    }
     customer.identity = ProfileIdentity(links={"anonymous:a1": IdentityLink(START, "m1", "x", START, "merged")})
 
     with worker(describe("ada", customer, START, versions()), []) as port:
@@ -109,9 +113,11 @@ def test_consent_is_shown_with_the_event_that_proves_it_and_so_are_the_other_ids
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert "other ids     anonymous:a1 (merged)" in lines
     place = lines.index("consent       email: yes, sms: yes")
-    assert lines[place + 1 : place + 3] == [
+    assert lines[place + 1 : place + 5] == [
         "email: stated 2026-01-01 00:00, from box",
         "sms: consent m7 of 2026-01-01 01:00, from checkout, confirmed",
+        "email: waits for a click since 2026-01-01 00:00, no address yet",
+        "tips@email: waits for a click since 2026-01-01 00:00, 1 e-mail sent",
     ]
 
 
