@@ -54,6 +54,8 @@ class CampaignDecisions:
             if user.is_new:
                 self._mark(step, CampaignMark(order.id, "new", instant_of(step)))
                 continue
+            if mark_of(user.ledger.campaigns, order.id) is not None:  # it came with a visitor in the same piece
+                continue
             is_in = self._is_in(order, view)
             self._count(CampaignMove(order.id, "judged"))
             if is_in:

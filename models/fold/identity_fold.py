@@ -18,6 +18,7 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Record
+from models.engage.campaigns.moves import CampaignMove
 from models.engage.outcomes import notices_of_loss
 from models.events import ORIGINS, Event, Forwarding, LoginNotice, MergeRecord
 from models.fold import assessment, clause_steps, step
@@ -210,12 +211,15 @@ class IdentityFold:
 
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
             marks = ledger.marks
+            waiting = {mark.order for mark in ledger.campaigns if mark.state == "in"}
             dropped = ledgers.join_ledgers(ledger, visitor.ledger, user.name, configuration, work.now, is_over)
             effects.note_marks(marks, ledger.marks, 0)
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))
             effects.notices.extend(notices_of_loss(ledger, event, lost))
             take_over_runs(piece, ledger, visitor.ledger, work.now)
+            decided = (mark.order for mark in ledger.campaigns if mark.state != "in")
+            piece.campaigns += [CampaignMove(order, "left") for order in decided if order in waiting]
             effects.has_moved_pending = True
 
         work.later(give)

@@ -69,22 +69,23 @@ def with_mark(marks: Iterable[CampaignMark], mark: CampaignMark) -> list[Campaig
 
 
 def joined_marks(own: Iterable[CampaignMark], others: Iterable[CampaignMark]) -> list[CampaignMark]:
-    """Return the marks of two profiles of one person: of each campaign, what has gone further.
+    """Return the marks of the known user, with those of a visitor whose message was sent or waits.
 
-    A campaign that has not come to the message yet is decided in the profile in which it is, so it does not move.
+    Anything else that was decided about the visitor is decided again about the known user, at the own turn. A user who
+    was first seen after the start stays so, because such a user has no turn.
 
     Examples
     --------
     >>> [one.state for one in joined_marks([CampaignMark("a", "in", 1)], [CampaignMark("a", "sent", 2, 2)])]
     ['sent']
-    >>> joined_marks([], [CampaignMark("a", "in", 1)])
+    >>> joined_marks([], [CampaignMark("a", "in", 1), CampaignMark("b", "dropped", 2)])
     []
     """
     found = list(own)
     for other in others:
-        if other.state in UNDECIDED:
-            continue
         mark = mark_of(found, other.order)
+        if other.state not in ("deferred", "sent") or (mark is not None and mark.state == "new"):
+            continue
         if mark is None:
             found.append(other)
         else:
