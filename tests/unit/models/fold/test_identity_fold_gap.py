@@ -59,8 +59,16 @@ def in_the_end(gaps: LoginGaps) -> None:
         assert cut_again(gaps.persons, size) == []
 
 
-@pytest.mark.parametrize("seed", [*range(60), secrets.randbelow(1 << 32)])
+@pytest.mark.parametrize("seed", range(60))
 def test_whatever_happens_between_login_and_merge_carts_caps_consent_and_counts_are_right(seed: int) -> None:
+    gaps = LoginGaps(seed)
+    random_life(gaps, 60)
+    in_the_end(gaps)
+
+
+def test_a_life_with_a_fresh_seed_is_right_too() -> None:
+    seed = secrets.randbelow(1 << 32)
+    print(f"seed {seed}")  # shown if the test fails
     gaps = LoginGaps(seed)
     random_life(gaps, 60)
     in_the_end(gaps)
