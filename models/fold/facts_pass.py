@@ -42,6 +42,10 @@ EndingControl: TypeAlias = (
 """Control records that end a piece."""
 
 
+ENTRIES_PER_TIMER = 10
+"""Maximum number of entries that are taken from the queue of timers, for each timer that may fire before a commit."""
+
+
 class Limits(NamedTuple):
     """Limits of a piece.
 
@@ -97,6 +101,7 @@ class FactsPass:
         self._piece = piece
         self._outputs = piece.outputs
         self._max_steps = limits.steps
+        self._max_popped = limits.timers * ENTRIES_PER_TIMER
         self._failures = failures
         self._events = EventFold(state, piece, failures)
 
@@ -167,6 +172,10 @@ class FactsPass:
         state, queue, piece = self._state, self._state.due, self._piece
         now, has_campaigns = state.memo.now, bool(piece.versions.campaigns.orders)
         while queue.may_be_due(now) and (entry := queue.first()) is not None and entry[0] <= now:
+            if len(self.popped) >= self._max_popped:
+                self.is_full = True
+                piece.timers.end_before(entry)
+                raise _PieceFull
             if not state.is_next(entry):  # the timer was moved or cancelled since
                 self.popped.append(queue.pop())
                 continue
