@@ -89,8 +89,8 @@ class DecisionsPass:
                         self._outputs.add_decided(step.number, self._fire(step, timer, self._piece.cause_of(step)))
                 elif timer is None or timer.name != REACH:
                     self._decide(step)
-                elif (known := self._failures.meet(cause := self._piece.cause_of(step))) is not None:
-                    self._outputs.add_decided(step.number, self._outputs.rejected_release(cause, known, step.now))
+                elif not self._orders.rejects(step):
+                    self._judge(step)
             except Exception as error:
                 raise StepFailed(step.number, error, self._piece.cause_of(step)) from error
         self._release_before(self._piece.number + 1)

@@ -42,7 +42,7 @@ EndingControl: TypeAlias = (
 """Control records that end a piece."""
 
 
-ENTRIES_PER_TIMER = 10
+MAX_ENTRIES_PER_TIMER = 10
 """Maximum number of entries that are taken from the queue of timers, for each timer that may fire before a commit."""
 
 
@@ -101,7 +101,7 @@ class FactsPass:
         self._piece = piece
         self._outputs = piece.outputs
         self._max_steps = limits.steps
-        self._max_popped = limits.timers * ENTRIES_PER_TIMER
+        self._max_popped = limits.timers * MAX_ENTRIES_PER_TIMER
         self._failures = failures
         self._events = EventFold(state, piece, failures)
 
@@ -172,14 +172,11 @@ class FactsPass:
         state, queue, piece = self._state, self._state.due, self._piece
         now, has_campaigns = state.memo.now, bool(piece.versions.campaigns.orders)
         while queue.may_be_due(now) and (entry := queue.first()) is not None and entry[0] <= now:
-            if len(self.popped) >= self._max_popped:
-                self.is_full = True
-                piece.timers.end_before(entry)
-                raise _PieceFull
-            if not state.is_next(entry):  # the timer was moved or cancelled since
+            self.is_full = len(self.popped) >= self._max_popped
+            if not self.is_full and not state.is_next(entry):  # the timer was moved or cancelled since
                 self.popped.append(queue.pop())
                 continue
-            self.is_full = not self.timers_left
+            self.is_full |= not self.timers_left
             if self.is_full or piece.number >= self._max_steps:
                 piece.timers.end_before(entry)
                 raise _PieceFull
@@ -260,8 +257,7 @@ class FactsPass:
         """Return the name of the timer that fires; those that decisions set come last."""
         if self._state.adopts_at(user.key, due):
             return ADOPT
-        order = self._state.walks.order_at(user.key, due)
-        if order is not None:
+        if (order := self._state.walks.order_at(user.key, due)) is not None:
             return f"{campaign_steps.CAMPAIGN}:{order.id}"
         if user.next_timer == due:
             return user.ledger.timers[0].name

@@ -79,3 +79,12 @@ class OrderFollowing:
         if release is not None:
             self._timers.put_back(release)
         return True
+
+    def rejects(self, step: Step) -> bool:
+        """Reject the step at which a user is reached if it is known to fail; return whether it is."""
+        cause = self._piece.cause_of(step)
+        error = self._failures.meet(cause)
+        if error is not None:
+            outputs = self._piece.outputs
+            outputs.add_decided(step.number, outputs.rejected_release(cause, error, step.now))
+        return error is not None

@@ -188,7 +188,7 @@ def test_a_log_with_orders_about_runs_gives_the_same_bytes_in_any_cut(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if seed % 2:
-        monkeypatch.setattr(facts_pass, "ENTRIES_PER_TIMER", 1)
+        monkeypatch.setattr(facts_pass, "MAX_ENTRIES_PER_TIMER", 1)
     records, _, _ = assert_equal_in_all_cuts(log_with_orders(1100 + seed))
 
     held, under_way = dict[str, int](), dict[tuple[str, str], int]()
