@@ -75,9 +75,13 @@ class DecisionTimers:
                 yield user, release
 
     def schedule_pending(self, user: LiveUser, step: Step) -> None:
-        """Set one timer for all pending messages, at the earliest end of a wait; none if only paused ones wait."""
+        """Set one timer for all pending messages, at the earliest end of a wait.
+
+        A message that a pause holds needs none once its wait has ended, because the resumption releases it. Before,
+        it needs one, because the pause may end earlier than the wait.
+        """
         planner = self._piece.versions.planner()
-        waiting = [one.until for one in user.ledger.pending if not planner.holds(one)]
+        waiting = [one.until for one in user.ledger.pending if one.until > step.now or not planner.holds(one)]
         self.set(user, PENDING, max(step.now + 1, min(waiting)) if waiting else NEVER, step.number)
 
     def put_back(self, release: Release) -> None:

@@ -24,6 +24,10 @@ PORTION = 2_000
 """Number of records of a recording that are folded together."""
 
 
+MAX_FORGOTTEN = 20_000
+"""Maximum number of messages that are kept although they are too old for the comparison."""
+
+
 class TrialListener(Protocol):
     """Receiver of the progress of a trial."""
 
@@ -145,6 +149,7 @@ class _Both:
 
     def __init__(self, partition: int, wanted: PlanComparison) -> None:
         self._last = wanted.last
+        self._enough = MAX_FORGOTTEN
         self._present = TrialFold(partition, wanted.present, wanted.sample)
         self._proposed = TrialFold(partition, wanted.proposed, wanted.sample)
 
@@ -156,8 +161,13 @@ class _Both:
         return self._present.now
 
     def take(self, records: Sequence[Record]) -> None:
-        for fold in (self._present, self._proposed):
+        both = self._present, self._proposed
+        for fold in both:
             fold.take(records)
+        if self._last is not None and max(len(fold.messages) for fold in both) > self._enough:
+            for fold in both:
+                fold.messages.forget(fold.now - self._last)
+            self._enough = MAX_FORGOTTEN + max(len(fold.messages) for fold in both)
 
     def finish(self, difference: PlanDifference) -> LogSpan:
         """Add the differences, and return the part of the log that was compared."""

@@ -167,3 +167,17 @@ def test_a_message_that_waits_for_the_end_of_quiet_hours_is_held_too(size: int) 
     assert "trial/first" not in [step for _, step, _ in sent(held)]
     at, step, _ = sent(outputs)[0]
     assert (step, 12 * HOUR < at <= 14 * HOUR) == ("trial/first", True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_held_message_is_sent_although_another_one_was_decided_during_a_pause_that_ends_before_its_wait(
+    size: int,
+) -> None:
+    rule = {"name": "receipt", "category": "transactional", "when": {"event": "Paid"}, "template": "last"}
+    paused = [order("pause"), tick(3 * HOUR), custom("u1", 3 * HOUR, "Paid"), tick(5 * HOUR)]
+    contents = entered(*paused, order("resume"), tick(30 * HOUR), journey=TRIAL, quiet_hours=NIGHT, rules=[rule])
+
+    _, outputs = fold(contents, size)
+
+    assert [step for _, step, _ in sent(outputs)][:2] == ["receipt", "trial/first"]
+    assert sent(outputs)[1][0] == 10 * HOUR
