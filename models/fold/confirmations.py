@@ -6,7 +6,7 @@ from models.configuration.templates import CONFIRM
 from models.engage.consent import address
 from models.errors import EventWarning
 from models.events import MARKETING, Event
-from models.fold.piece import Step
+from models.fold.piece import Piece, Step
 from models.profile import pending_grants, purposes
 from models.profile.signals import Signal
 from models.profile.state import Facts
@@ -25,14 +25,21 @@ def refused(facts: Facts, event: Event) -> EventWarning | None:
     return None
 
 
-def ask(step: Step) -> list[Signal]:
-    """Return the signals that send the e-mails which are due, now that the user may have an address."""
-    facts, found = step.user.facts, list[Signal]()
+def ask(piece: Piece, step: Step) -> list[Signal]:
+    """Return the signals that send the e-mails which are due, now that the user may have an address.
+
+    The planner sends none while the channel is paused, and none that has expired. So these do not count as e-mails.
+    """
+    facts, found, rule = step.user.facts, list[Signal](), piece.versions.configuration.confirm_rule
+    is_sent = rule is not None and "email" not in piece.versions.paused and step.now < step.at + rule.expires_after
     for key, one in facts.pending.items():
         purpose, channel = purposes.parts_of(key)
         to = address(facts, "email") if one.is_due and channel == "email" else None
         if to is not None:
-            facts.pending = pending_grants.asked(facts.pending, key, to, one.at)
+            if is_sent:
+                facts.pending = pending_grants.asked(facts.pending, key, to, step.now)
+            else:
+                facts.pending = pending_grants.passed_over(facts.pending, key)
             about = {"purpose": purpose, "channel": channel, "text": one.text}
             found.append(
                 Signal(

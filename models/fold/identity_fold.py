@@ -21,7 +21,7 @@ from models.batch import Record
 from models.engage.campaigns.moves import CampaignMove
 from models.engage.outcomes import notices_of_loss
 from models.events import ORIGINS, Event, Forwarding, LoginNotice, MergeRecord
-from models.fold import assessment, clause_steps, step
+from models.fold import assessment, clause_steps, confirmations, step
 from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, Cause
 from models.fold.known_failures import KnownFailures
@@ -202,6 +202,7 @@ class IdentityFold:
             assessment.schedule(user, piece.now)
             piece.score(work)
         _watch_cart(piece, user, merge, visitor)
+        step.tell_each(work, confirmations.ask(piece, work))
         self._state.schedule(user)
         is_empty, configuration, outputs = not facts.cart, self._versions.configuration, self._outputs
         lost = purposes.lost(before.consent, facts.consent)

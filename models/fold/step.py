@@ -83,7 +83,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind not in SIMPLE or event.traits:
         _fold_consent(piece, step, event)
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
-    _follow_facts(step, event)
+    _follow_facts(piece, step, event)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
     if versions.journeys.events or versions.campaigns.goals:
@@ -105,7 +105,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         if kind in _CARTS:
             _watch_cart(piece, user)
     if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
-        _tell_each(step, _signals_of(piece, step, event, news, orders_before))
+        tell_each(step, _signals_of(piece, step, event, news, orders_before))
     if step.has_work:
         piece.keep(step)
 
@@ -203,12 +203,12 @@ def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
             _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
 
 
-def _follow_facts(step: Step, event: Event) -> None:
+def _follow_facts(piece: Piece, step: Step, event: Event) -> None:
     """Let the consents of a user follow the facts that have changed: the last purchase, and the address."""
     if event.type == "purchase":
         _note_purchase(step.user)
     if step.user.facts.pending:
-        _tell_each(step, confirmations.ask(step))
+        tell_each(step, confirmations.ask(piece, step))
 
 
 def _note_purchase(user: LiveUser) -> None:
@@ -219,10 +219,10 @@ def _note_purchase(user: LiveUser) -> None:
 
 def _state(step: Step, event: Event, statement: Statement, level: int) -> None:
     facts, channels = step.user.facts, statement.channels
-    granted, purpose = withdraw(facts, statement, event, level), statement.purpose or ""
+    granted, purpose = withdraw(facts, statement, event, level)
 
     def withdraw_messages(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
-        effects.notices.extend(outcomes.notices_of_withdrawal(ledger, event, channels, granted, purpose))
+        effects.notices.extend(outcomes.notices_of_withdrawal(ledger, event, channels, granted, purpose or ""))
 
     step.later(withdraw_messages)
     if statement.complaint:
@@ -236,7 +236,8 @@ def _notify(step: Step, notices: Sequence[tuple[Channel, Notice]]) -> None:
         step.later(lambda effects, *_: effects.notices.extend(notices))
 
 
-def _tell_each(step: Step, signals: Iterable[Signal]) -> None:
+def tell_each(step: Step, signals: Iterable[Signal]) -> None:
+    """Leave signals for the third pass, which decides what follows from them."""
     for signal in signals:
         _tell(step, signal)
 

@@ -15,7 +15,7 @@ from models.fold.moments import moment
 from models.fold.rfm import SCORES, buyer_of, issued_score, next_change
 from models.fold.run_view import describe_runs
 from models.fold.versions import CHURN, CONFIGURATION, POPULATION, SEGMENTS, Versions
-from models.profile import consents, features, orders, purposes
+from models.profile import consents, features, orders, pending_grants, purposes
 from models.profile.decay import month_share
 from models.profile.ledger import NEVER, Pending, SentMessage, Withheld
 from models.profile.short_ids import restored
@@ -199,9 +199,14 @@ def _profile(facts: Facts) -> dict[str, Any]:
         },
         "support_messages": facts.support,
         "our_messages": dict(sorted(facts.messages.items())),
-        "pending_consent": {key: _pending_grant(key, one) for key, one in sorted(facts.pending.items())},
+        "pending_consent": _pending_grants(facts),
         "consent": {key: _consent(key, state) for key, state in sorted(facts.consent.items())},
     }
+
+
+def _pending_grants(facts: Facts) -> dict[str, Any]:
+    waiting = sorted((key, one) for key, one in facts.pending.items() if pending_grants.waits(one))
+    return {key: _pending_grant(key, one) for key, one in waiting}
 
 
 def _pending_grant(key: str, one: PendingGrant) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def join(known: Facts, visitor: Facts, now: int, cutoffs: Cutoffs) -> Joint:
     join_carts(facts, known, visitor, cutoffs.late_before)
     _join_orders(facts, known, visitor, numbers)
     facts.consent = purposes.join(known.consent, visitor.consent)
-    facts.pending = pending_grants.join(known.pending, visitor.pending)
+    facts.pending = pending_grants.still_pending(pending_grants.join(known.pending, visitor.pending), facts.consent)
     facts.stated = _join_stated(known.stated, visitor.stated)
     facts.seen_ids, forgotten = seen_ids.join(known.seen_ids, visitor.seen_ids, now)
     if facts.window == Window():

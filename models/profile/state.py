@@ -142,10 +142,9 @@ class PendingGrant(msgspec.Struct, array_like=True, frozen=True, gc=False):
     Attributes
     ----------
     at
-        Time of the newest grant that waits, milliseconds.
+        Time of the newest grant that waits, milliseconds; 0 if a withdrawal has ended it, and only its e-mails count.
     asked, asked_at
-        Number of e-mails that have asked for a confirmation, and time of the grant that caused the last one,
-        milliseconds.
+        Number of e-mails that have asked for a confirmation, and time of the last one, milliseconds.
     is_due
         Whether another e-mail has to be sent, as soon as the user has an address.
     source, event, text

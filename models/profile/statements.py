@@ -141,8 +141,25 @@ def remember(facts: Facts, digest: bytes) -> None:
     facts.stated = (facts.stated + digest)[-MAX_REMEMBERED * seen_ids.WIDTH_BYTES :]
 
 
-def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purposes.LEVEL) -> tuple[Channel, ...]:
-    """Withdraw consent by a statement of an event.
+class Withdrawn(NamedTuple):
+    """Consent that a statement has withdrawn.
+
+    Attributes
+    ----------
+    granted
+        The channels for which consent was granted until now, for one purpose or another.
+    purpose
+        The purpose to which consent is withdrawn; ``None`` means all purposes.
+    """
+
+    granted: tuple[Channel, ...]
+    purpose: str | None
+
+
+def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purposes.LEVEL) -> Withdrawn:
+    """Withdraw consent by a statement of an event, and end the pending grants that are not newer.
+
+    A purpose for which there is no room withdraws all purposes. So does every purpose at the first format level.
 
     Parameters
     ----------
@@ -152,22 +169,20 @@ def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purp
         The statement, and its event.
     level
         The format level in use.
-
-    Returns
-    -------
-    tuple
-        The channels for which consent was granted until now, for one purpose or another.
     """
     before = consent = facts.consent
     proof = ConsentProof(statement.source, event.id, event.type)
+    is_known = statement.purpose is None or purposes.has_room(before, statement.purpose)
+    purpose = statement.purpose if is_known and level >= purposes.LEVEL else None
     for channel in statement.channels:
-        if statement.purpose is None or level < purposes.LEVEL:
+        if purpose is None:
             consent = purposes.withdraw_all(consent, channel, event.at, proof, level)
         else:
-            consent = purposes.withdraw_one(consent, statement.purpose, channel, event.at, proof)
+            consent = purposes.withdraw_one(consent, purpose, channel, event.at, proof)
     facts.consent = dict(consent)  # a decision may still see the old one
+    facts.pending = pending_grants.ended(facts.pending, statement.channels, purpose, event.at)
     lost = {channel for channels in purposes.lost(before, consent).values() for channel in channels}
-    return tuple(channel for channel in statement.channels if channel in lost)
+    return Withdrawn(tuple(channel for channel in statement.channels if channel in lost), purpose)
 
 
 def grant(

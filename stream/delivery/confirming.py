@@ -10,13 +10,11 @@ import msgspec
 
 from models.delivery.messages import Message
 from models.events import Channel
-from models.units import DAY
+from models.profile.pending_grants import VALID_MS
 from stream.delivery.unsubscribe import InvalidToken, Signer
 
 PATH = "/v1/confirm"
 """Path at the HTTP door. ``GET`` shows a page with a button, because scanners of mail follow links. ``POST`` grants."""
-VALID_MS = 7 * DAY
-"""Time for which a link can confirm, milliseconds."""
 
 _SIGNED_FOR = b"perennial confirm 1\0"
 

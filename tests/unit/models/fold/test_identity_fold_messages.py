@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from models.events import OrderLine
 from models.units import HOUR, MINUTE
-from tests.support.login_shop import USER, VISITOR, fills, happens, logs_in, messages, registered, shop, withdrawals
+from tests.support.login_shop import (
+    EMAIL,
+    USER,
+    VISITOR,
+    fills,
+    happens,
+    logs_in,
+    messages,
+    registered,
+    shop,
+    withdrawals,
+)
 
 
 def test_a_cart_that_was_filled_before_the_login_gets_its_reminder_after_the_login() -> None:
@@ -150,3 +161,17 @@ def test_the_outcome_of_a_visitors_message_reaches_the_user() -> None:
     persons.settle()
 
     assert [one.outcome for one in persons.user(USER).ledger.sent] == ["delivered"]
+
+
+def test_what_a_visitor_without_an_address_has_asked_for_is_mailed_at_the_login() -> None:
+    persons = shop(consent={"confirm": ["email"]})
+    persons.tell(happens(1, USER, "identify", 0, traits=EMAIL))
+    persons.tell(happens(2, VISITOR, "consent", MINUTE, granted=True, channel="email"))
+    persons.settle()
+    assert messages(persons) == []
+
+    logs_in(persons, 5 * MINUTE)
+
+    assert [(one.user, one.to, one.confirms) for one in messages(persons)] == [(USER, "ada@example.org", "marketing")]
+    (pending,) = persons.user(USER).facts.pending.values()
+    assert (pending.asked, pending.is_due) == (1, False)

@@ -12,11 +12,11 @@ from models.delivery.messages import Message, decode_message
 from models.delivery.notices import is_notice
 from models.events import Event
 from models.identity import joining
-from models.log import Control
+from models.log import Control, Instruction, Tick
 from models.profile import pending_grants
 from models.profile.consents import proof_of
 from models.profile.reducers import NO_CUTOFFS
-from models.profile.state import Facts, PendingGrant
+from models.profile.state import Consent, Facts, PendingGrant
 from models.units import DAY, MINUTE
 from tests.support.event_logs import START
 from tests.support.statement_logs import StatementLog, event, given, taken, traits
@@ -100,6 +100,67 @@ def test_an_e_mail_is_sent_again_at_most_once_and_only_after_a_new_grant() -> No
     assert len(asked(folded(KNOWN, *alternating))) == 2
 
 
+EVERYTHING: Any = None
+
+
+@pytest.mark.parametrize("complaint", [False, True])
+@pytest.mark.parametrize("channel", [EVERYTHING, "email"])
+def test_a_withdrawal_ends_a_pending_grant_that_is_not_newer_in_any_order(channel: Any, complaint: bool) -> None:
+    late = traits(START + 50, email="ada@example.org")
+    withdrawal = taken(START + 20, channel, complaint=complaint)
+
+    for at in (START + 10, START + 20):
+        grant = given(at, "email")
+        assert folded(grant, withdrawal).facts.pending == folded(withdrawal, grant).facts.pending == {}
+        assert asked(folded(grant, withdrawal, late)) == asked(folded(withdrawal, grant, late)) == []
+    newer = given(START + 21, "email")
+    assert len(asked(folded(newer, withdrawal, late))) == len(asked(folded(withdrawal, newer, late))) == 1
+
+
+def test_a_withdrawal_of_one_purpose_ends_only_what_waits_for_it() -> None:
+    both = (given(START + 1, "email"), event("consent", START + 2, purpose="news", channel="email"))
+
+    assert set(folded(*both, taken(START + 9, "email", purpose="news")).facts.pending) == {"email"}
+    assert set(folded(*both, taken(START + 9, "sms")).facts.pending) == {"email", "news@email"}
+
+
+@pytest.mark.parametrize("complaint", [False, True])
+def test_a_link_mailed_before_a_withdrawal_grants_only_after_a_newer_grant(complaint: bool) -> None:
+    before = (KNOWN, given(START + 1, "email"), taken(START + 10, "email", complaint=complaint))
+
+    log = folded(*before, click(START + 20))
+    assert log.granted == {"email": False}
+    assert [letter.reason for letter in log.rejected] == ["link_used"]
+    old = given(START + 9, "email", id="old")
+    assert folded(*before, old, click(START + 20)).granted == {"email": False}
+    again = given(START + 15, "email", id="again")
+    assert folded(*before, again, click(START + 20)).granted == {"email": True}
+
+
+def test_an_e_mail_that_is_dropped_does_not_count() -> None:
+    pause, resume = Instruction(name="pause", argument="email"), Instruction(name="resume", argument="email")
+    grants = [given(START + n * 20 * MINUTE, "email", id=f"g{n}") for n in range(4)]
+
+    dropped = folded(KNOWN, pause, *grants[:2])
+    assert asked(dropped) == []
+    assert dropped.decisions[CONFIRM] == ("channel_paused", "")
+    assert [one.asked for one in dropped.facts.pending.values()] == [0]
+    assert len(asked(folded(KNOWN, pause, *grants[:2], resume, *grants[2:]))) == 2
+
+    late = folded(KNOWN, Tick(START + DAY), grants[0])
+    assert late.decisions[CONFIRM][0] == "expired"
+    assert [one.asked for one in late.facts.pending.values()] == [0]
+
+
+def test_the_e_mails_count_until_their_links_have_expired() -> None:
+    second = START + 20 * MINUTE
+    first = (given(START, "email"), Tick(second), given(second, "email"))
+    last = second + pending_grants.VALID_MS
+
+    assert len(asked(folded(KNOWN, *first, Tick(last), given(last - 1, "email")))) == 2
+    assert len(asked(folded(KNOWN, *first, Tick(last), given(last, "email")))) == 3
+
+
 def test_the_e_mail_waits_until_the_user_has_an_address() -> None:
     grant, late = given(START + 1, "email"), traits(START + 5, email="ada@example.org")
 
@@ -152,3 +213,14 @@ def test_what_a_visitor_has_asked_for_waits_for_the_known_user() -> None:
     known, visitor = Facts(), Facts(pending={"email": PendingGrant(START, 1, START, address=b"1")})
 
     assert joining.join(known, visitor, START, NO_CUTOFFS).facts.pending == visitor.pending
+
+
+@pytest.mark.parametrize(("at", "waits"), [(START, False), (START + 1, True)])
+def test_a_withdrawal_of_one_identity_ends_what_waits_for_the_other(at: int, waits: bool) -> None:
+    known = Facts(consent={"email": Consent(granted=False, at=START)})
+    visitor = Facts(pending={"email": PendingGrant(at, is_due=True)})
+
+    for one, other in ((known, visitor), (visitor, known)):
+        assert joining.join(one, other, START, NO_CUTOFFS).facts.pending == (visitor.pending if waits else {})
+    agreed = Facts(consent={"email": Consent(granted=True, at=START - 9)})
+    assert joining.join(agreed, visitor, START, NO_CUTOFFS).facts.pending == {}

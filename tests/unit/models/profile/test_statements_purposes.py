@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from models.configuration.compiled import ConsentSettings
+from models.configuration.compiled import ConsentSettings, encode
+from models.configuration.parsing import parse
 from models.delivery.notices import AddressReport, Withdrawal
 from models.events import Event
 from models.levels import FIRST, NEWEST
+from models.log import Use
 from models.profile import statements
 from models.profile.consents import proof_of
 from models.profile.state import UNKNOWN_TIME
@@ -134,6 +136,24 @@ def test_a_grant_beyond_sixteen_purposes_is_a_dead_letter_and_a_withdrawal_never
     assert stated is not None
     statements.withdraw(facts, stated, withdrawal)
     assert not any(state.granted for state in facts.consent.values())
+
+
+def test_delivery_stops_all_purposes_if_there_is_no_room_for_the_one_that_is_withdrawn() -> None:
+    first = {"purposes": [f"p{number}" for number in range(15)]}
+    log = [agreed(START + number, f"p{number}") for number in range(15)]
+    content = encode(parse({"consent": {"purposes": ["other"]}}, {}))
+    use = Use(name="configuration", version=2, content=msgspec.Raw(content))
+
+    full = StatementLog(*log, use, taken(START + 21, "email", purpose="other"), consent=first)
+
+    assert not any(full.granted.values())
+    assert [one.purpose for one in full.notices() if isinstance(one, Withdrawal)] == [""]
+
+
+def test_at_the_first_level_delivery_stops_all_purposes() -> None:
+    log = folded(given(START, "email"), taken(START + 9, "email", purpose="marketing"), consent={}, level=FIRST)
+
+    assert [one.purpose for one in log.notices() if isinstance(one, Withdrawal)] == [""]
 
 
 def test_the_first_level_stores_neither_other_purposes_nor_the_time_of_a_withdrawal_of_everything() -> None:
