@@ -23,6 +23,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``UnknownSegment``, models.fold: name one of the segments by rule.
   - ``NothingRecorded``, models.journey_tests: name another user, another time, or a journey.
   - ``MissingPayload``, models.fold: begin the rebuild again, or use the earlier code.
+  - ``StartRefused``, models.fold: follow the message, and give the order again.
   - ``NotLinked``, models.identity: name two ids that are linked.
   - ``InvalidInteractions``, models.recommend: correct the file.
   - ``InvalidItems``, models.recommend: correct the file.

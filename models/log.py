@@ -202,6 +202,8 @@ class CampaignOrder(msgspec.Struct, tag_field="control", tag="campaign", frozen=
         For ``start``: who has approved it.
     excludes
         For ``start``: ids of earlier starts whose users get no message by this one.
+    number
+        For ``start``: its number among the starts of this name. A partition follows each number of a name once.
     """
 
     order: Literal["start", "pause", "resume", "cancel"]
@@ -210,6 +212,7 @@ class CampaignOrder(msgspec.Struct, tag_field="control", tag="campaign", frozen=
     at: int = 0
     by: str = ""
     excludes: tuple[str, ...] = ()
+    number: int = 1
 
 
 class JourneyOrder(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

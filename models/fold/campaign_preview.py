@@ -12,6 +12,7 @@ import msgspec
 from models.batch import Batch, Outputs, Record, Restored
 from models.engage.campaigns.orders import decode_campaign, span_of
 from models.fold.campaign_counts import key_of, read_campaign_counts
+from models.fold.campaigns_in_use import CAMPAIGNS_KEY, restored_campaigns
 from models.fold.partition import PartitionFold
 from models.log import EVENTS, CampaignOrder, Tick, encode_control
 from models.units import HOUR, SECOND
@@ -51,6 +52,8 @@ class CampaignForecast:
         Messages by hour, as the time of its begin in milliseconds.
     examples
         The first messages, as delivery would get them.
+    refused
+        Why partitions would refuse the start, by the number of the partition.
     """
 
     users: int = 0
@@ -60,6 +63,7 @@ class CampaignForecast:
     deferred: int = 0
     hours: Counter[int] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
 
     def add(self, other: CampaignForecast) -> None:
         """Add the numbers of another partition."""
@@ -68,6 +72,7 @@ class CampaignForecast:
         self.sent.update(other.sent)
         self.excluded.update(other.excluded)
         self.deferred += other.deferred
+        self.refused.update(other.refused)
         self.hours.update(other.hours)
         self.examples = [*self.examples, *other.examples][:EXAMPLES]
 
@@ -97,6 +102,9 @@ def forecast(state: Restored, control: CampaignOrder, now: int) -> CampaignForec
         _count(outputs, campaign.rule, found)
     counts = read_campaign_counts(state.records.get(key_of(control.id)))
     found.audience = counts.audience
+    for one in restored_campaigns(state.records.get(CAMPAIGNS_KEY)).refused:
+        if one.id == control.id:
+            found.refused[state.partition] = one.message
     return found
 
 

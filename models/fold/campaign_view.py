@@ -6,6 +6,7 @@ import msgspec
 
 from models.batch import Restored
 from models.fold.campaign_counts import CampaignCounts, key_of, read_campaign_counts
+from models.fold.refused_starts import RefusedStart
 from models.fold.versions import CONFIGURATION, Versions
 
 
@@ -26,6 +27,8 @@ class StartState(msgspec.Struct, frozen=True):
         Who has approved it; empty without an approval.
     counts
         Its users.
+    number
+        Number of the start among those of its name.
     """
 
     id: str
@@ -36,6 +39,7 @@ class StartState(msgspec.Struct, frozen=True):
     users: int
     by: str
     counts: CampaignCounts
+    number: int = 1
 
     def phase_at(self, now: int) -> str:
         """Return the status at a time: a campaign that runs may not have begun, or may be ``done``."""
@@ -59,6 +63,10 @@ class PartitionCampaigns(msgspec.Struct, frozen=True):
         Names of the campaigns of the configuration.
     starts
         The starts, oldest first.
+    numbers
+        Number of the newest start by name of the campaign; also of starts that are forgotten.
+    refused
+        The starts that were refused, oldest first.
     """
 
     partition: int
@@ -66,6 +74,8 @@ class PartitionCampaigns(msgspec.Struct, frozen=True):
     configuration: int
     names: list[str]
     starts: list[StartState]
+    numbers: dict[str, int] = {}
+    refused: tuple[RefusedStart, ...] = ()
 
 
 def campaigns_of(state: Restored, versions: Versions, now: int) -> PartitionCampaigns:
@@ -80,8 +90,10 @@ def campaigns_of(state: Restored, versions: Versions, now: int) -> PartitionCamp
             order.users,
             order.by,
             read_campaign_counts(state.records.get(key_of(order.id))),
+            order.number,
         )
         for order in versions.campaigns.orders
     ]
+    numbers, refused = versions.campaigns.numbers, versions.campaigns.refused
     names = [campaign.name for campaign in versions.configuration.campaigns]
-    return PartitionCampaigns(state.partition, now, versions.number(CONFIGURATION), names, starts)
+    return PartitionCampaigns(state.partition, now, versions.number(CONFIGURATION), names, starts, numbers, refused)

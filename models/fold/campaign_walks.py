@@ -15,6 +15,7 @@ from models.batch import Restored
 from models.engage.campaigns.orders import NEVER, Order
 from models.fold.campaigns_in_use import CampaignsInUse
 from models.fold.due_times import Entry
+from models.fold.refused_starts import StartRefused
 from models.fold.versions import Versions
 from models.log import CampaignOrder
 
@@ -104,12 +105,24 @@ class CampaignWalks:
     def follow(self, control: CampaignOrder, now: int, keys: Iterable[bytes]) -> Iterator[Entry]:
         """Follow a control record, and yield the turns to add to the queue of timers.
 
-        A fold of watched conditions sends nothing. Without conditions, no audience could be decided.
+        A fold of watched conditions sends nothing. A start that is refused is remembered.
+
+        Raises
+        ------
+        msgspec.DecodeError
+            The record has no campaign.
+        StartRefused
+            The record would start a campaign that may not be started now.
         """
-        if self._versions.conditions is None or self._versions.watched is not None:
+        if self._versions.watched is not None:
             return
         before, users = self._campaigns, sorted(keys)
-        after = self._versions.campaigns = before.following(control, now, users)
+        configured = self._versions.configuration.campaigns if self._versions.conditions is not None else ()
+        try:
+            after = self._versions.campaigns = before.following(control, now, users, configured)
+        except StartRefused as refused:
+            self._versions.campaigns = before.refusing(control, refused, now)
+            raise
         order = after.order(control.id)
         if after is before or order is None or order.status != "running":
             return

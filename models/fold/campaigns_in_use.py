@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -13,17 +13,24 @@ from models.configuration.compiled import Rule
 from models.engage.campaigns.audience import watched_clauses
 from models.engage.campaigns.orders import Order, decode_campaign, offset_of
 from models.events import Event
+from models.fold.refused_starts import RefusedStart, StartRefused
 from models.log import CampaignOrder
 
 CAMPAIGNS_KEY = b"\x00campaigns"
 """Key in ``profiles`` under which the orders of a partition are stored."""
 MAX_ORDERS = 64
 """Maximum number of orders that a partition remembers; the oldest that is over is forgotten first."""
+MAX_OPEN = 32
+"""Maximum number of starts that are under way at once. A profile keeps a mark of each."""
+MAX_REFUSED = 16
+"""Maximum number of refused starts that a partition remembers; the oldest is forgotten first."""
 
 
 class _Stored(msgspec.Struct, array_like=True):
     orders: list[Order]
     kept: tuple[Campaign, ...]
+    numbers: dict[str, int] = {}
+    refused: tuple[RefusedStart, ...] = ()
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -39,12 +46,16 @@ class CampaignsInUse:
         The orders, oldest first.
     kept
         Campaigns that were under way when the configuration in use came, and that it does not have.
+    numbers
+        Number of the newest start by name of the campaign; also of starts whose orders are forgotten.
+    refused
+        Starts that were refused, oldest first.
 
     Attributes
     ----------
     orders
         The orders, oldest first.
-    kept
+    kept, numbers, refused
         See above.
     rules
         The rules by which the planner decides about their messages, by name.
@@ -54,9 +65,17 @@ class CampaignsInUse:
         Ids of the orders that are paused, and of those that were cancelled.
     """
 
-    def __init__(self, orders: Iterable[Order] = (), kept: Iterable[Campaign] = ()) -> None:
+    def __init__(
+        self,
+        orders: Iterable[Order] = (),
+        kept: Iterable[Campaign] = (),
+        numbers: Mapping[str, int] | None = None,
+        refused: Iterable[RefusedStart] = (),
+    ) -> None:
         self.orders = tuple(orders)
         self.kept = tuple(kept)
+        self.numbers = dict(numbers or {})
+        self.refused = tuple(refused)
         self.rules: dict[str, Rule] = {order.campaign.rule: order.rule for order in self.orders}
         self.held = frozenset(order.id for order in self.orders if order.status == "paused")
         self.cancelled = frozenset(order.id for order in self.orders if order.status == "cancelled")
@@ -84,9 +103,12 @@ class CampaignsInUse:
         """Return the campaigns under the next configuration, which comes at a time."""
         present = set(configured)
         under_way = [order.campaign for order in self.orders if order.status != "cancelled" and order.end > now]
-        return CampaignsInUse(self.orders, dict.fromkeys(one for one in under_way if one not in present))
+        kept = dict.fromkeys(one for one in under_way if one not in present)
+        return CampaignsInUse(self.orders, kept, self.numbers, self.refused)
 
-    def following(self, control: CampaignOrder, now: int, users: Sequence[bytes]) -> CampaignsInUse:
+    def following(
+        self, control: CampaignOrder, now: int, users: Sequence[bytes], configured: Iterable[Campaign]
+    ) -> CampaignsInUse:
         """Return the campaigns after a control record; ``self`` if the record has no effect.
 
         Parameters
@@ -97,27 +119,55 @@ class CampaignsInUse:
             The partition's clock, milliseconds.
         users
             Keys of the users of the partition.
+        configured
+            The campaigns of the configuration in use.
 
         Raises
         ------
         msgspec.DecodeError
             The record has no campaign.
+        StartRefused
+            The record would start a campaign that may not be started now.
         """
         order = self.order(control.id)
         if control.order == "start":
             if order is not None:
                 return self
             campaign = decode_campaign(bytes(control.campaign))
-            begins, number = max(control.at, now), len(users)
-            span = max((offset_of(campaign, number, key.decode()) for key in users), default=0)
-            new = Order(control.id, campaign, begins, number, span, now, control.by, control.excludes)
-            return CampaignsInUse((*self._without_oldest(now), new), self.kept)
+            self._require_startable(campaign, control, now, configured)
+            new = _started(campaign, control, now, users)
+            numbers = {**self.numbers, campaign.name: control.number}
+            refused = (one for one in self.refused if one.id != control.id)
+            return CampaignsInUse((*self._without_oldest(now), new), self.kept, numbers, refused)
         if order is None or order.status == "cancelled":
             return self
         changed = _changed(order, control, now)
         if changed is order:
             return self
-        return CampaignsInUse((changed if one is order else one for one in self.orders), self.kept)
+        orders = (changed if one is order else one for one in self.orders)
+        return CampaignsInUse(orders, self.kept, self.numbers, self.refused)
+
+    def refusing(self, control: CampaignOrder, error: StartRefused, now: int) -> CampaignsInUse:
+        """Return the campaigns after a start that was refused at a time."""
+        new = RefusedStart(control.id, error.campaign, control.number, error.why, str(error), now)
+        others = [one for one in self.refused if one.id != control.id]
+        return CampaignsInUse(self.orders, self.kept, self.numbers, [*others, new][-MAX_REFUSED:])
+
+    def _require_startable(
+        self, campaign: Campaign, control: CampaignOrder, now: int, configured: Iterable[Campaign]
+    ) -> None:
+        """Require that a new start is the next one of its name, and that its audience is watched."""
+        name, number, newest = campaign.name, control.number, self.numbers.get(campaign.name, 0)
+        under_way = [one for one in self.orders if one.is_open_at(now)]
+        if any(one.campaign.name == name for one in under_way):
+            raise StartRefused(name, number, "under_way", f"a start after start {newest}, which is under way, is over")
+        if number <= newest:
+            raise StartRefused(name, number, "number_used", f"start {newest + 1}, because start {newest} was before")
+        if campaign not in configured:
+            allowed = "a campaign as the configuration in use has it; start it again by `perennial campaigns start`"
+            raise StartRefused(name, number, "other_definition", allowed)
+        if len(under_way) >= MAX_OPEN:
+            raise StartRefused(name, number, "too_many", f"{MAX_OPEN} campaigns under way; wait until one is over")
 
     def _without_oldest(self, now: int) -> list[Order]:
         found = list(self.orders)
@@ -128,7 +178,7 @@ class CampaignsInUse:
 
     def encode(self) -> bytes:
         """Return what is stored."""
-        return _encode(_Stored(list(self.orders), self.kept))
+        return _encode(_Stored(list(self.orders), self.kept, self.numbers, self.refused))
 
 
 def restored_campaigns(content: bytes | None) -> CampaignsInUse:
@@ -136,7 +186,15 @@ def restored_campaigns(content: bytes | None) -> CampaignsInUse:
     if content is None:
         return CampaignsInUse()
     stored = _decode(content)
-    return CampaignsInUse(stored.orders, stored.kept)
+    known = {order.campaign.name: order.number for order in stored.orders}
+    return CampaignsInUse(stored.orders, stored.kept, {**known, **stored.numbers}, stored.refused)
+
+
+def _started(campaign: Campaign, control: CampaignOrder, now: int, users: Sequence[bytes]) -> Order:
+    """Return the order of a start."""
+    begins, amount = max(control.at, now), len(users)
+    span = max((offset_of(campaign, amount, key.decode()) for key in users), default=0)
+    return Order(control.id, campaign, begins, amount, span, now, control.by, control.excludes, number=control.number)
 
 
 def _changed(order: Order, control: CampaignOrder, now: int) -> Order:

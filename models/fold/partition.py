@@ -344,7 +344,6 @@ class _Slice:
                 state.due.add(*entry)
         except Exception as error:  # noqa: BLE001 - a record of which the fold cannot get rid would stop the lane
             self._reject(record, error)
-            return
         if state.versions.campaigns is not before:
             state.campaigns.keep(order.id for order in state.versions.campaigns.orders)
             self._contents[CAMPAIGNS_KEY] = state.versions.campaigns.encode()

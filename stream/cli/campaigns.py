@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -11,6 +13,7 @@ from models.configuration.campaigns.definition import Campaign
 from models.fold.campaign_preview import CampaignForecast
 from models.fold.campaign_view import StartState
 from models.fold.moments import moment
+from models.fold.refused_starts import RefusedStart
 from models.log import CampaignOrder
 from models.units import now_ms
 from stream.cli.campaign_numbers import forecast_all
@@ -82,14 +85,17 @@ def start(
     now, and messages are rendered. Events that come later are not in them.
 
     Only --yes starts it. The order is one record in each partition of the log.
-    A campaign that is under way cannot be started a second time.
+    A campaign that is under way cannot be started a second time. If an order
+    has reached only some partitions, give the command again: it has the same
+    id, and each partition follows it once.
     """
     settings = opened(config)
     connection, now = settings.connection(), now_ms()
     campaign = asyncio.run(campaign_in_use(connection, name))
     before = _states(settings)
-    order = order_of(campaign, now, approved_by, before.starts)
+    order = order_of(campaign, now, approved_by, before, settings.partitions)
     found = asyncio.run(forecast_all(connection, settings.partitions, order, now))
+    _require_not_refused(found.refused)
     starts = yes and not dry_run
     if starts:
         _require_approval(campaign, found, approved_by)
@@ -97,7 +103,7 @@ def start(
         _show_forecast(name, found)
     if starts:
         asyncio.run(give_order(connection, settings.partitions, order))
-        _wait_for(settings, order.id, "running")
+        _wait_for(settings, order.id, "running", before.refusals(order.id))
     if json:
         print_json({"campaign": name, "start": order.id if starts else None, "forecast": _forecast(found)})
     elif starts:
@@ -136,14 +142,24 @@ def _order(name: str, order: Literal["pause", "resume", "cancel"], status: str, 
     print_line(f"{name} is {status} (start {one.id})")
 
 
-def _wait_for(settings: Settings, order: str, status: str) -> None:
-    """Wait until all partitions have followed an order; say so if one has not in time."""
+def _wait_for(
+    settings: Settings, order: str, status: str, earlier: Mapping[int, RefusedStart] = MappingProxyType({})
+) -> None:
+    """Wait until all partitions have followed an order; say so if one has not in time.
+
+    Raises
+    ------
+    CannotStart
+        A partition has refused the start, and this was not one of the earlier refusals.
+    """
 
     async def wait() -> bool:
         lookups, loop = _lookups(settings), asyncio.get_running_loop()
         until = loop.time() + MAX_WAIT_S
         while loop.time() < until:
             found = await lookups.states()
+            refused = found.refusals(order)
+            _require_not_refused({n: one.message for n, one in refused.items() if one != earlier.get(n)})
             here = next((one for one in found.starts if one.id == order), None)
             if here is not None and found.partitions[order] == settings.partitions and here.status == status:
                 return True
@@ -154,6 +170,11 @@ def _wait_for(settings: Settings, order: str, status: str) -> None:
         print_error(
             f"not all partitions have followed within {MAX_WAIT_S:g} s; `campaigns status` shows when they have"
         )
+
+
+def _require_not_refused(refused: Mapping[int, str]) -> None:
+    if refused:
+        raise CannotStart("; ".join(f"partition {number} refuses it: {said}" for number, said in refused.items()))
 
 
 def _require_approval(campaign: Campaign, found: CampaignForecast, by: str) -> None:
@@ -188,6 +209,8 @@ def _show(one: StartState, found: CampaignStates) -> None:
     rows += [(f"not sent: {reason}", number) for reason, number in counts.dropped.items()]
     rows += [("moved to another profile", counts.left)] if counts.left else []
     print_table(("users", "number"), [(what, f"{number:,}") for what, number in rows])
+    for partition, refused in found.refused_of(one.campaign):
+        print_line(f"partition {partition} refused: {refused.message}")
     print_line()
     treated = counts.audience - counts.held_out
     converted = counts.converted - counts.converted_held_out
@@ -239,11 +262,16 @@ def _described(one: StartState, found: CampaignStates) -> dict[str, Any]:
     return {
         "campaign": one.campaign,
         "start": one.id,
+        "number": one.number,
         "status": one.phase_at(found.now),
         "partitions": found.partitions[one.id],
         "begins": moment(one.begins),
         "ends": moment(one.end) if one.end else None,
         "approved_by": one.by or None,
+        "refused": [
+            {"partition": partition, "start": refused.id, "reason": refused.why, "message": refused.message}
+            for partition, refused in found.refused_of(one.campaign)
+        ],
         "users": one.users,
         "judged": counts.judged,
         "audience": counts.audience,

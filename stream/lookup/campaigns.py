@@ -8,6 +8,7 @@ import msgspec
 
 from models.fold.campaign_counts import joined_campaign_counts
 from models.fold.campaign_view import PartitionCampaigns, StartState
+from models.fold.refused_starts import RefusedStart
 from models.spelling import did_you_mean
 from stream.lookup.client import LookupFailed
 from stream.lookup.partitions import PartitionLookups
@@ -34,6 +35,10 @@ class CampaignStates(NamedTuple):
         All starts, oldest first, each with the numbers of all partitions.
     partitions
         Number of partitions that know a start, by its id.
+    numbers
+        Number of the newest start by name of the campaign; also of starts that are forgotten.
+    refused
+        The starts that partitions have refused, by the number of the partition.
     """
 
     now: int
@@ -41,6 +46,19 @@ class CampaignStates(NamedTuple):
     names: list[str]
     starts: list[StartState]
     partitions: dict[str, int]
+    numbers: dict[str, int] = {}  # noqa: RUF012 - it is never changed
+    refused: dict[int, tuple[RefusedStart, ...]] = {}  # noqa: RUF012 - it is never changed
+
+    def refusals(self, order: str) -> dict[int, RefusedStart]:
+        """Return why partitions have refused a start, by the number of the partition."""
+        found = ((number, one) for number, refused in self.refused.items() for one in refused if one.id == order)
+        return dict(sorted(found))
+
+    def refused_of(self, name: str) -> list[tuple[int, RefusedStart]]:
+        """Return the starts of a name that partitions have refused since its newest start, with the partitions."""
+        newest = self.numbers.get(name, 0)
+        found = [(number, one) for number, refused in sorted(self.refused.items()) for one in refused]
+        return [(number, one) for number, one in found if one.campaign == name and one.number >= newest]
 
     def newest(self, name: str) -> StartState:
         """Return the newest start of a campaign.
@@ -52,7 +70,10 @@ class CampaignStates(NamedTuple):
         """
         found = [start for start in self.starts if start.campaign == name]
         if found:
-            return found[-1]
+            return max(found, key=lambda start: start.number)
+        refused = [f"partition {number}: {one.message}" for number, one in self.refused_of(name)]
+        if refused:
+            raise UnknownCampaign("; ".join(refused))
         if name in self.names:
             raise UnknownCampaign(
                 f"the campaign {name!r} was not started; `perennial campaigns start {name}` starts it"
@@ -79,8 +100,14 @@ class CampaignLookups(PartitionLookups):
             for start in part.starts:
                 found.setdefault(start.id, []).append(start)
         starts = sorted((joined_start(group) for group in found.values()), key=lambda start: (start.begins, start.id))
-        numbers = {order: len(group) for order, group in found.items()}
-        return CampaignStates(min(part.now for part in parts), newest.configuration, newest.names, starts, numbers)
+        partitions = {order: len(group) for order, group in found.items()}
+        numbers: dict[str, int] = {}
+        for part in parts:
+            for name, number in part.numbers.items():
+                numbers[name] = max(number, numbers.get(name, 0))
+        refused = {part.partition: part.refused for part in parts}
+        now = min(part.now for part in parts)
+        return CampaignStates(now, newest.configuration, newest.names, starts, partitions, numbers, refused)
 
 
 def joined_start(parts: list[StartState]) -> StartState:
@@ -95,4 +122,5 @@ def joined_start(parts: list[StartState]) -> StartState:
         sum(part.users for part in parts),
         first.by,
         joined_campaign_counts(part.counts for part in parts),
+        first.number,
     )

@@ -50,10 +50,10 @@ def configuration(version: int = 1, **sections: Any) -> Use:
     return Use(name="configuration", version=version, content=msgspec.Raw(content))
 
 
-def start(campaign: Campaign, at: int = 0, **more: Any) -> CampaignOrder:
+def start(campaign: Campaign, number: int = 1, **more: Any) -> CampaignOrder:
     """Return the record that starts a campaign."""
     content = msgspec.Raw(encode_campaign(campaign))
-    return CampaignOrder("start", order_id(campaign, at), content, **more)
+    return CampaignOrder("start", order_id(campaign, number), content, number=number, **more)
 
 
 class CampaignLog:
@@ -73,6 +73,7 @@ class CampaignLog:
         self._now = START
         self._number = 0
         self._running: list[str] = []
+        self._starts: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"CampaignLog({len(self._users)} users)"
@@ -113,7 +114,9 @@ class CampaignLog:
     def _orders(self) -> Iterator[CampaignOrder]:
         draw = self._random.random()
         if draw < 0.06:
-            order = start(CAMPAIGNS[self._random.choice(("sale", "news", "late"))], self._number)
+            name = self._random.choice(("sale", "news", "late"))
+            number = self._starts[name] = self._starts.get(name, 0) + 1
+            order = start(CAMPAIGNS[name], number)
             self._running.append(order.id)
             yield order
         elif draw < 0.2 and self._running:

@@ -158,7 +158,7 @@ async def run(broker: Broker, plan: CampaignPlan, folder: Path) -> CampaignOutco
         async with _probing(connection, plan) as probes:
             await asyncio.sleep(plan.before)
             ordered = now_ms()
-            await give_order(connection, plan.partitions, start(campaign, ordered))
+            await give_order(connection, plan.partitions, start(campaign))
             for number in range(plan.kills):
                 at = ordered + (plan.wait + plan.over * (number + 1) / (plan.kills + 1)) * SECOND
                 await asyncio.sleep(max(0.0, (at - now_ms()) / SECOND))

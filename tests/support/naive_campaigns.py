@@ -26,6 +26,7 @@ class _Start:
     campaign: Campaign
     due: dict[str, int]
     audience: set[str]
+    end: int
     status: str = "running"
     paused_at: int = 0
     decided: dict[str, Verdict] = field(default_factory=dict)
@@ -40,10 +41,13 @@ class NaiveCampaigns:
     ----------
     starts
         The starts by their ids.
+    refused
+        Ids of the starts that were refused, because the campaign was under way.
     """
 
     def __init__(self) -> None:
         self.starts: dict[str, _Start] = {}
+        self.refused: set[str] = set()
         self._past: dict[str, list[Event]] = {}
         self._sent: dict[str, list[int]] = {}
         self._now = 0
@@ -68,9 +72,14 @@ class NaiveCampaigns:
     def _order(self, order: CampaignOrder) -> None:
         if order.order == "start":
             campaign = decode_campaign(bytes(order.campaign))
+            if any(one.campaign.name == campaign.name and self._is_open(one) for one in self.starts.values()):
+                self.refused.add(order.id)
+                return
             due = {user: self._now + 1 + self._offset(campaign, user) for user in self._past}
             audience = {user for user in self._past if self._is_in(user, self._now)}
-            self.starts[order.id] = _Start(campaign, due, audience)
+            self.starts[order.id] = _Start(campaign, due, audience, max(due.values(), default=self._now + 1))
+            return
+        if order.id in self.refused:
             return
         found = self.starts[order.id]
         if order.order == "pause" and found.status == "running":
@@ -78,8 +87,12 @@ class NaiveCampaigns:
         elif order.order == "resume" and found.status == "paused":
             found.status = "running"
             found.due = {user: due + self._now - found.paused_at for user, due in found.due.items()}
+            found.end += self._now - found.paused_at
         elif order.order == "cancel":
             found.status = "cancelled"
+
+    def _is_open(self, one: _Start) -> bool:
+        return one.status == "paused" or (one.status == "running" and one.end > self._now)
 
     def _offset(self, campaign: Campaign, user: str) -> int:
         share, users, pace = share_of(campaign.name, user), len(self._past), campaign.pace

@@ -39,9 +39,12 @@ def decode_campaign(content: bytes) -> Campaign:
     return _decode(content)
 
 
-def order_id(campaign: Campaign, at: int) -> str:
-    """Return the id of a start: a hash of the campaign and the time of the command, 16 hexadecimal digits."""
-    return blake2b(encode_campaign(campaign) + b"\0" + str(at).encode(), digest_size=8).hexdigest()
+def order_id(campaign: Campaign, number: int) -> str:
+    """Return the id of a start: a hash of the campaign and the number of the start, 16 hexadecimal digits.
+
+    A second attempt has the same id, so a partition that has followed the first one ignores it.
+    """
+    return blake2b(encode_campaign(campaign) + b"\0" + str(number).encode(), digest_size=8).hexdigest()
 
 
 class Order(msgspec.Struct, array_like=True, frozen=True):
@@ -71,6 +74,8 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
         Time of the newest pause or of the cancellation, milliseconds.
     shift
         Duration of all pauses that have ended, milliseconds.
+    number
+        Number of the start among those of its name.
     """
 
     id: str
@@ -84,6 +89,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     status: OrderStatus = "running"
     since: int = 0
     shift: int = 0
+    number: int = 1
 
     @property
     def rule(self) -> Rule:
@@ -104,6 +110,10 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     def end(self) -> int:
         """Time of the last turn, milliseconds; ``NEVER`` while it is paused."""
         return NEVER if self.status == "paused" else self._begin + self.span
+
+    def is_open_at(self, at: int) -> bool:
+        """Return whether users may have a turn after a time."""
+        return self.status != "cancelled" and self.end > at
 
     @property
     def _begin(self) -> int:

@@ -10,18 +10,21 @@ import msgspec
 import pytest
 
 from models.batch import Batch, Restored
+from models.configuration.campaigns.parsing import parse_campaigns
 from models.configuration.compiled import encode
 from models.configuration.parsing import parse
 from models.events import Event
 from models.fold.campaign_counts import CampaignCounts, key_of, read_campaign_counts
 from models.fold.campaign_preview import forecast
 from models.fold.campaign_view import campaigns_of
+from models.fold.campaigns_in_use import CAMPAIGNS_KEY, restored_campaigns
 from models.fold.memo import read_memo, versions_in_use
 from models.fold.partition import PartitionFold
 from models.log import CampaignOrder, Control, Tick, Use, opening
 from models.profile.campaign_marks import CampaignMark, joined_marks
 from models.units import DAY, HOUR, MINUTE
 from tests.support.campaign_logs import CAMPAIGNS, CampaignLog, configuration, start
+from tests.support.campaign_logs import LATE as LATE_SOURCE
 from tests.support.event_logs import START, PartitionRecord, fold_log, written
 from tests.support.naive_campaigns import NaiveCampaigns, Verdict
 
@@ -116,6 +119,10 @@ def hours(number: int) -> list[Tick]:
     return [Tick(START + at) for at in range(10 * MINUTE, number * HOUR + 1, 10 * MINUTE)]
 
 
+def rejected(results: Results) -> list[str]:
+    return [json.loads(value or b"{}")["reason"] for topic, _, value in results[2] if topic == "events.rejected"]
+
+
 def reasons(results: Results) -> list[tuple[str, str]]:
     return [(outcome, reason) for _, _, (outcome, reason, _) in decisions(results)]
 
@@ -173,7 +180,7 @@ def test_a_message_that_waits_is_dropped_if_its_user_has_left_an_audience_that_i
 
 def test_a_start_after_a_cancelled_one_leaves_out_those_who_have_the_message() -> None:
     first = start(LATE)
-    again = start(LATE, 1, excludes=(first.id,))
+    again = start(LATE, 2, excludes=(first.id,))
     log = [*opened(2), first, Tick(START + MINUTE), CampaignOrder("cancel", first.id), *known("new"), again]
 
     results = in_batches(written([*log, Tick(START + HOUR)]), 50)
@@ -189,6 +196,58 @@ def test_a_start_is_followed_once_and_a_record_without_a_campaign_is_a_dead_lett
 
     assert counts(results, order.id).sent == 2
     assert [topic for topic, _, _ in results[2] if topic == "events.rejected"] == ["events.rejected"]
+
+
+def test_a_second_start_of_a_campaign_that_is_under_way_or_has_the_number_of_one_that_is_over_is_refused() -> None:
+    first, changed = start(LATE), parse_campaigns([{**LATE_SOURCE, "expires_after": "1h"}])[0]
+    log = [
+        *opened(2),
+        first,
+        start(LATE, 2),
+        Tick(START + HOUR),
+        start(changed),
+        start(LATE, 3),
+        Tick(START + 2 * HOUR),
+    ]
+
+    results = in_batches(written(log), 1, restart_every=1)
+
+    assert {order for order, _, _ in decisions(results)} == {first.id, start(LATE, 3).id}
+    assert rejected(results) == ["campaign_refused"] * 2
+    assert [one.why for one in restored_campaigns(results[0][CAMPAIGNS_KEY]).refused] == ["under_way", "number_used"]
+
+
+def test_a_repeat_of_a_start_of_which_the_partition_has_forgotten_the_order_is_refused() -> None:
+    first = start(LATE)
+    others = [one for n in range(2, 70) for one in (start(LATE, n), CampaignOrder("cancel", start(LATE, n).id))]
+    begun = [*opened(2), first, Tick(START + HOUR), *others]
+
+    results = in_batches(written([*begun, first, Tick(START + 2 * HOUR)]), 500)
+
+    found = restored_campaigns(results[0][CAMPAIGNS_KEY])
+    assert found.order(first.id) is None
+    assert [one.why for one in found.refused] == ["number_used"]
+    assert len(decisions(results)) == 2
+
+
+@pytest.mark.parametrize("audience", [None, {"trait": "plan", "is": "gold"}], ids=["removed", "changed"])
+def test_a_start_whose_definition_is_not_in_use_is_refused_and_says_so(audience: dict[str, str] | None) -> None:
+    order, campaigns = start(LATE), [] if audience is None else [{**LATE_SOURCE, "audience": audience}]
+    second = configuration(2, campaigns=campaigns, segments=[SEGMENT])
+    state, _ = fold_log(written([*opened(3), second, Tick(START + MINUTE)]), itertools.repeat(50))
+    log = written([*opened(3), second, Tick(START + MINUTE), order, Tick(START + HOUR)])
+
+    results = in_batches(log, 50)
+
+    assert rejected(results) == ["campaign_refused"]
+    assert counts(results, order.id) == CampaignCounts()
+    [refused] = restored_campaigns(results[0][CAMPAIGNS_KEY]).refused
+    assert (refused.id, refused.why) == (order.id, "other_definition")
+    assert forecast(state, order, START + MINUTE).refused == {0: refused.message}
+    back = written([*opened(3), second, order, configuration(3), order, Tick(START + 2 * HOUR)])
+    results = in_batches(back, 1, restart_every=1)
+    assert counts(results, order.id).judged == 3, "it is accepted when its definition is back"
+    assert restored_campaigns(results[0][CAMPAIGNS_KEY]).refused == ()
 
 
 def test_a_campaign_that_the_configuration_no_longer_has_goes_on() -> None:
