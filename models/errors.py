@@ -56,6 +56,8 @@ All public errors that the engine raises on purpose, with the package of each:
     - ``UnknownUser``, stream.lookup: check the user's id.
     - ``UnknownSegmentName``, stream.lookup: name one of the segments by rule.
     - ``UnknownJourney``, stream.lookup: name one of the journeys.
+    - ``UnknownCampaign``, stream.lookup: name one of the campaigns.
+    - ``NoJourneysYet``, stream.installation: raise the format level.
 
   - ``StillRefused``, stream.dead_letters: leave the letter in its topic.
   - ``NobodyFolds``, stream.feed: start a worker.
@@ -73,6 +75,9 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``ConditionsComing``, stream.rebuild: run the same command again in a moment.
   - ``EntriesNotAccepted``, stream.installation: look at the numbers, then accept them.
   - ``NumbersDiffer``, stream.installation: look at the numbers again.
+  - ``OlderRunsNotCounted``, stream.installation: start the workers, or accept that the number is not known.
+  - ``OlderRunsNotAccepted``, stream.installation: look at the numbers, then accept them.
+  - ``CannotStart``, stream.installation: follow the message.
   - ``UntestedJourneys``, stream.installation: write a test, correct it, or waive it by name.
   - ``NotAnAnonymousId``, stream.installation: name a known user, and then an anonymous id.
   - ``BeginningLost``, stream.installation: leave past events where they are.
@@ -81,6 +86,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``DemoFailed``, stream.demo: read the log of the process.
   - ``DoorRefused``, stream.cli: correct the events.
   - ``CannotSuppress``, stream.cli: follow the message.
+  - ``NothingInUse``, stream.cli: name a settings file, or apply one.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class UserSample:
     Examples
     --------
     >>> sum(UserSample(0.1).has(b"user-%d" % number) for number in range(10_000))
-    990
+    1008
     """
 
     def __init__(self, share: float = 1.0) -> None:

@@ -7,7 +7,6 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from models.configuration.journeys.definition import (
     BranchStep,
@@ -31,7 +30,8 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def version_of(journey: Journey) -> str:
     """Return the version of a journey as 16 hexadecimal digits.
 
-    Equal structures have equal versions. The texts of templates are not a part of it, and neither is ``moved_to``.
+    Equal structures have equal versions. The texts of templates are not a part of it. ``moved_to`` is a part, because
+    runs that have not followed an order yet read it from the version to which they move.
 
     Examples
     --------
@@ -42,8 +42,7 @@ def version_of(journey: Journey) -> str:
     >>> version_of(one) == version_of(same), version_of(one) == version_of(parse_journey({**plain, "name": "b"}, ""))
     (True, False)
     """
-    structure = replace(journey, moved_to=()) if journey.moved_to else journey
-    return blake2b(_encoder.encode(structure), digest_size=VERSION_BYTES).hexdigest()
+    return blake2b(_encoder.encode(journey), digest_size=VERSION_BYTES).hexdigest()
 
 
 def blocks_of(step: JourneyStep) -> tuple[Steps, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from models.batch import Batch, Outputs, Restored
 from models.delivery.notices import AddressReport, decode_notice
 from models.engage import outcomes
 from models.events import Event, decode_event
-from models.fold import decisions_pass
+from models.fold import aligned_results, decisions_pass
 from models.fold.failures import EVENT, STATEMENT, Cause, FoldBroken, StepFailed
 from models.fold.known_failures import KnownFailures
 from models.fold.partition import PartitionFold
@@ -133,24 +134,24 @@ def test_a_score_that_fails_is_a_dead_letter_of_its_step_alone(scorer: Any, monk
 
 
 @pytest.mark.parametrize(
-    ("name", "is_odd"),
+    ("module", "name", "is_odd"),
     [
-        ("crosses", lambda thresholds, previous, risk: round(risk * 1e9) % 3 == 0),
-        ("pack_row", lambda row: round(sum(row) * 1e9) % 3 == 0),
-        ("has_old_segment", lambda user, versions: user.facts.last_seen % 3 == 0),
+        (decisions_pass, "crosses", lambda thresholds, previous, risk: round(risk * 1e9) % 3 == 0),
+        (decisions_pass, "pack_row", lambda row: round(sum(row) * 1e9) % 3 == 0),
+        (aligned_results, "has_old_segment", lambda user, versions: user.facts.last_seen % 3 == 0),
     ],
 )
 def test_a_failure_in_the_work_of_many_steps_at_once_is_a_dead_letter_of_its_step(
-    name: str, is_odd: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, name: str, is_odd: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(decisions_pass, name)
+    original = getattr(module, name)
 
     def failing(*arguments: Any) -> Any:
         if is_odd(*arguments):
             raise ZeroDivisionError(name)
         return original(*arguments)
 
-    monkeypatch.setattr(decisions_pass, name, failing)
+    monkeypatch.setattr(module, name, failing)
 
     found = assert_equal_in_all_cuts(random_log(104, with_versions=True))
 
