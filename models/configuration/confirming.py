@@ -10,7 +10,7 @@ from models.errors import InvalidConfiguration
 from models.events import Channel
 
 _SUBJECT = "Please confirm your e-mail address"
-_TEXT = """Hello{% if first_name %} {{ first_name }}{% endif %},
+_TEXT = """Hello,
 
 someone, probably you, asked us to send messages to this address. Please confirm that you want them:
 

@@ -80,6 +80,12 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
 FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone", "confirm_url")
 """Names that a fallback may use; ``models.engage.composing.certain`` gives a value for each."""
 
+CONFIRM_NAMES: tuple[str, ...] = ("signal", "rule", "now", "timezone", "confirm_url")
+"""Names that the template :data:`CONFIRM` may use: nothing that the sender of a grant with a browser key can choose.
+
+Anyone can have this e-mail sent to any address. With a trait or an id in it, they could send their own text.
+"""
+
 _SUBJECT = re.compile(r"subject:[ \t]*([^\n]*)(?:\n|$)", re.IGNORECASE)
 
 
@@ -220,7 +226,7 @@ def check(name: str, template: Template) -> None:
         except LiquidError as error:
             problem, line = _problem(source, error)
             raise InvalidTemplate(path, problem, "what Liquid can read", line) from error
-        names = FALLBACK_NAMES if part == "fallback" else NAMES
+        names = CONFIRM_NAMES if name == CONFIRM else FALLBACK_NAMES if part == "fallback" else NAMES
         for variable, places in used.globals.items():
             if variable not in names:
                 line = _line(source, places[0].span.index)

@@ -16,6 +16,8 @@ from models.configuration.compiled import Rule
 from models.configuration.templates import (
     CONFIRM,
     CONFIRM_PLACEHOLDER,
+    FALLBACK_NAMES,
+    NAMES,
     UNSUBSCRIBE_PLACEHOLDER,
     Template,
     TemplateError,
@@ -37,6 +39,8 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
 
     Amounts are in units of the currency, not in micros. A value that a user does not have is ``None``.
     """
+    if rule.template == CONFIRM:
+        return dict.fromkeys(NAMES) | _asking(rule, signal, timezone, recipient.now)
     facts, ledger = recipient.customer.facts, recipient.customer.ledger
     lines = [
         {"item": item, "quantity": line.quantity, "price": _units(line.price)} for item, line in facts.cart.items()
@@ -72,7 +76,7 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
         "now": recipient.now,
         "timezone": timezone,
         "unsubscribe_url": UNSUBSCRIBE_PLACEHOLDER,
-        "confirm_url": _confirm_url(rule),
+        "confirm_url": None,
     }
 
 
@@ -81,6 +85,8 @@ def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> d
 
     A property of the event is included only if the rule names it in ``where``, and if only the sender can state it.
     """
+    if rule.template == CONFIRM:
+        return dict.fromkeys(FALLBACK_NAMES) | _asking(rule, signal, timezone, now)
     found = signal.properties or {}
     stated = [name for name, _ in rule.when.conditions if is_stated(name)]
     said: dict[str, Any] = {
@@ -93,11 +99,16 @@ def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> d
     if signal.kind in ("first_purchase", "churn_risk"):
         said["value"] = signal.value
     values = {"user": user, "signal": said, "rule": rule.name, "now": now, "timezone": timezone}
-    return values | {"confirm_url": _confirm_url(rule)}
+    return values | {"confirm_url": None}
 
 
-def _confirm_url(rule: Rule) -> str | None:
-    return CONFIRM_PLACEHOLDER if rule.template == CONFIRM else None
+def _asking(rule: Rule, signal: Signal, timezone: str, now: int) -> dict[str, Any]:
+    """Return the values of ``templates.CONFIRM_NAMES``, of which the sender of a grant can choose none freely."""
+    found = signal.properties or {}
+    about = {name: found.get(name) for name in ("purpose", "channel")}
+    said = {"kind": signal.kind, "name": signal.name, "at": signal.at, "properties": about}
+    values = {"signal": said, "rule": rule.name, "now": now, "timezone": timezone}
+    return values | {"confirm_url": CONFIRM_PLACEHOLDER}
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):

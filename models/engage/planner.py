@@ -242,6 +242,8 @@ class Planner:
     def _render(self, proposal: Proposal, channel: Channel, expires: int) -> Decision:
         """Render the message and send it; if its template fails, send the fallback, wait, or drop the message."""
         rule, signal, recipient, zone = proposal.rule, proposal.signal, proposal.recipient, proposal.zone.name
+        if signal.kind == "consent_pending":
+            zone = self.configuration.timezone  # the user's own follows from a trait
         to = consent.address(recipient.customer.facts, channel)
         assert to is not None, "a channel without an address was chosen"
         template = self.configuration.templates.get(rule.template)

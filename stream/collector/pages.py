@@ -58,8 +58,13 @@ def ask_to_confirm(action: str, channel: str) -> str:
 
 
 def confirmed(channel: str) -> str:
-    """Return the page after a consent was confirmed."""
-    body = f"<p>You will get messages by {_name(channel)} from us. Each has a link that ends this.</p>"
+    """Return the page after a consent was confirmed. The fold decides later whether the link counts."""
+    body = (
+        "<p>We have got your confirmation. If this link is still valid, you will get messages by "
+        f"{_name(channel)} from us. Each has a link that ends this.</p>"
+        "<p>The link is not valid any more if it was used before, if you have changed your address, or if you have "
+        "unsubscribed since. Then nothing changes.</p>"
+    )
     return _PAGE.format(title="Thank you", body=body)
 
 

@@ -111,6 +111,7 @@ async def test_only_the_button_behind_the_link_grants_and_again_it_changes_nothi
         for _ in range(2):
             answer = await client.post(link)
             assert (answer.status, answer.history) == (200, ())
+            assert "If this link is still valid" in await answer.text()
         found = await events(embedded.connection, 5)
 
     log = folded(found)

@@ -363,6 +363,8 @@ def test_the_e_mail_that_asks_for_a_confirmation_is_built_in_and_may_be_replaced
         ({"text": "Hello"}, "templates.confirm_consent.text", "{{ confirm_url }}"),
         ({"html": "<p>"}, "templates.confirm_consent.html", "{{ confirm_url }}"),
         ({"fallback": None}, "templates.confirm_consent.fallback", "a text to send"),
+        ({"text": "{{ first_name }} {{ confirm_url }}"}, "templates.confirm_consent.text", "one of signal, rule, now"),
+        ({"fallback": "Subject: {{ user }}\n{{ confirm_url }}"}, "templates.confirm_consent.fallback", "one of signal"),
     ],
 )
 def test_the_e_mail_that_asks_for_a_confirmation_needs_its_link(changed: dict[str, Any], path: str, says: str) -> None:

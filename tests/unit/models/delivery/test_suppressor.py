@@ -10,7 +10,7 @@ from models.delivery.bounce_guard import HOLD_MS, MIN_ATTEMPTS
 from models.delivery.bounces import MIN_APART_MS
 from models.delivery.deliveries import Result
 from models.delivery.notices import AddressReport
-from models.delivery.suppression import SuppressionEntry, decode_entry, encode_entry, key_of, parse_key
+from models.delivery.suppression import Reason, SuppressionEntry, decode_entry, encode_entry, key_of, parse_key
 from models.delivery.suppression_list import SuppressionList
 from models.delivery.suppressor import Suppressor
 from models.events import ORIGINS, Origin
@@ -52,6 +52,18 @@ def test_a_hard_bounce_immediately_stops_every_later_message_to_the_address() ->
     for entry in written:
         read.apply(entry.key, entry.value)
     assert read.stops("email", LETTER.to, "transactional")
+
+
+@pytest.mark.parametrize("reason", ["unsubscribe", "complaint", "manual"])
+def test_an_e_mail_that_asks_for_a_confirmation_reaches_no_one_who_wants_no_marketing(reason: Reason) -> None:
+    made = SuppressionList(HASHES)
+    entry = SuppressionEntry(scope="marketing", reason=reason, channel="email", source="link", at=NOW)
+    made.apply(key_of(HASHES.newest("email", LETTER.to), reason), encode_entry(entry))
+    receipt = letter(9, to=LETTER.to, user="u9", category="transactional")
+    asking = letter(10, to=LETTER.to, user="u10", category="transactional", confirms="marketing")
+
+    assert Suppressor("email", made).stops(receipt, NOW) is None
+    assert Suppressor("email", made).stops(asking, NOW) == Result("suppressed", f"{reason} (marketing)", called=False)
 
 
 def test_a_stop_is_in_force_although_the_start_before_it_has_a_later_time() -> None:

@@ -7,7 +7,15 @@ import pytest
 
 from models.conditions.clauses import ValueComparison
 from models.configuration.compiled import Trigger
-from models.configuration.templates import FALLBACK_NAMES, NAMES, UNSUBSCRIBE_PLACEHOLDER, Template, TemplateError
+from models.configuration.templates import (
+    CONFIRM,
+    CONFIRM_NAMES,
+    FALLBACK_NAMES,
+    NAMES,
+    UNSUBSCRIBE_PLACEHOLDER,
+    Template,
+    TemplateError,
+)
 from models.delivery.messages import message_id
 from models.engage.composing import Content, certain, compose, compose_fallback, context
 from models.engage.recipient import Recipient
@@ -151,3 +159,21 @@ def test_a_fallback_may_use_only_values_that_every_trigger_of_the_rule_has() -> 
     named = msgspec.structs.replace(waiting, when=msgspec.structs.replace(waiting.when, conditions=operators))
     assert certain(named, paid, "u1", "UTC", NOW)["signal"]["properties"] == {"plan": "pro", "coupon": "x"}
     assert values["signal"] == {"kind": "event", "name": "Paid", "at": NOW, "properties": {"plan": "pro"}}
+
+
+def test_a_template_that_asks_for_a_confirmation_reads_nothing_about_the_user() -> None:
+    asking = msgspec.structs.replace(rule(), name=CONFIRM, template=CONFIRM)
+    said = {"purpose": "news", "channel": "email", "text": "You have won!"}
+    pending = Signal(kind="consent_pending", user="bait", at=NOW, cause="m1", name=CONFIRM, properties=said)
+    who = customer()
+    who.facts.traits = {"firstName": "bait", "email": "bait"}
+
+    values = context(asking, pending, Recipient("bait", who, NOW), "UTC")
+    fallback = certain(asking, pending, "bait", "UTC", NOW)
+
+    assert set(values) == set(NAMES)
+    assert set(fallback) == set(FALLBACK_NAMES)
+    for found in (values, fallback):
+        assert {name for name, value in found.items() if value is not None} == set(CONFIRM_NAMES)
+        assert found["signal"]["properties"] == {"purpose": "news", "channel": "email"}
+        assert "bait" not in str(found)

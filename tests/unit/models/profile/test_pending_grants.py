@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.configuration.compiled import encode
+from models.configuration.parsing import parse
 from models.configuration.templates import CONFIRM, CONFIRM_PLACEHOLDER
 from models.delivery.messages import Message, decode_message
 from models.delivery.notices import is_notice
 from models.events import Event
 from models.identity import joining
-from models.log import Control, Instruction, Tick
+from models.log import Control, Instruction, Tick, Use
 from models.profile import pending_grants
 from models.profile.consents import proof_of
 from models.profile.reducers import NO_CUTOFFS
@@ -57,6 +59,22 @@ def test_a_grant_waits_and_one_e_mail_without_promotion_asks(trust: Any) -> None
     assert CONFIRM_PLACEHOLDER in message.text
     (pending,) = log.facts.pending.values()
     assert (pending.at, pending.asked, pending.is_due) == (START + 1, 1, False)
+
+
+def test_the_e_mail_contains_nothing_that_a_sender_with_a_browser_key_can_choose() -> None:
+    bait = "You have won! http://evil.example"
+    said = {"email": "ada@example.org", "firstName": bait, "first_name": bait, "timezone": "Asia/Tokyo"}
+    known = event("identify", START, trust="public", traits=said, user=bait)
+    grant = given(START + 1, "email", trust="public", text=bait, reason=bait, user=bait)
+    content = encode(parse({"consent": CONFIRMED, "timezone": "UTC"}, {}))
+    built_in = Use(name="configuration", version=2, content=msgspec.Raw(content))
+
+    log = folded(built_in, known, grant)
+
+    (message,) = asked(log)
+    assert CONFIRM_PLACEHOLDER in message.text
+    assert not any("won" in part or "evil" in part for part in (message.subject, message.text, message.html or ""))
+    assert message.text.startswith("Hello,\n")
 
 
 def test_only_the_click_grants_and_the_proof_is_that_of_the_click() -> None:
