@@ -141,7 +141,8 @@ class CampaignDecisions:
 
     def _mark(self, step: Step, mark: CampaignMark) -> None:
         user = step.user
-        user.ledger.campaigns = with_mark(user.ledger.campaigns, mark)
+        marks = with_mark(user.ledger.campaigns, mark)
+        user.ledger.campaigns = self._piece.versions.campaigns.trimmed(marks, instant_of(step))
         user.has_changed = True
 
     def _count(self, move: CampaignMove) -> None:

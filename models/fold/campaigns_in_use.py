@@ -15,6 +15,7 @@ from models.engage.campaigns.orders import Order, decode_campaign, offset_of
 from models.events import Event
 from models.fold.refused_starts import RefusedStart, StartRefused
 from models.log import CampaignOrder
+from models.profile.campaign_marks import MAX_MARKS, CampaignMark, trimmed_marks
 
 CAMPAIGNS_KEY = b"\x00campaigns"
 """Key in ``profiles`` under which the orders of a partition are stored."""
@@ -89,6 +90,17 @@ class CampaignsInUse:
     def order(self, number: str) -> Order | None:
         """Return the order of an id; ``None`` without one."""
         return next((order for order in self.orders if order.id == number), None)
+
+    def trimmed(self, marks: list[CampaignMark], at: int) -> list[CampaignMark]:
+        """Return the marks of a user without the oldest above the maximum.
+
+        A start needs its marks while users may have a turn, and while it or a later one leaves out who has a message.
+        """
+        if len(marks) <= MAX_MARKS:
+            return marks
+        under_way = [order for order in self.orders if order.is_open_at(at - 1)]
+        excluded = {number for order in under_way for number in order.excludes}
+        return trimmed_marks(marks, {order.id for order in under_way} | excluded | self.cancelled)
 
     def reads(self, event: Event) -> bool:
         """Return whether an event may be the goal of a campaign."""

@@ -214,6 +214,7 @@ class IdentityFold:
             marks = ledger.marks
             waiting = {mark.order for mark in ledger.campaigns if mark.state == "in"}
             dropped = ledgers.join_ledgers(ledger, visitor.ledger, user.name, configuration, work.now, is_over)
+            ledger.campaigns = self._versions.campaigns.trimmed(ledger.campaigns, work.now)
             effects.note_marks(marks, ledger.marks, 0)
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))

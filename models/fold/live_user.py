@@ -82,8 +82,9 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     is_new
         Whether the user was not stored before the piece.
     judged
-        The campaigns that have judged the user, also in the first pass, by id: whether the user is new since their
-        start. ``None`` until they are needed.
+        The campaigns that have judged the user or will do so in the piece, by id: whether the user is new since their
+        start. The first pass needs it, because the marks in the ledger, which decide, only change in the third pass.
+        It is read from them at the first need in a piece, and never stored. ``None`` until then.
     """
 
     key: bytes
@@ -167,7 +168,7 @@ class LiveUser(msgspec.Struct, eq=False, gc=False):
     def judged_orders(self) -> dict[str, bool]:
         """Return the campaigns that have judged the user (see ``judged``), to be changed."""
         if self.judged is None:
-            self.judged = {mark.order: mark.state == "new" for mark in self.ledger.campaigns}
+            self.judged = {mark.order: mark.has_no_turn for mark in self.ledger.campaigns}
         return self.judged
 
     def open_identity(self) -> ProfileIdentity:

@@ -196,6 +196,7 @@ class UnlinkedFold:
         versions, customer, split = self._fold.versions, self.profile(user), plan.split
         if is_nameless(user):
             given_back(customer.ledger, handed, versions.configuration, self.now)
+            customer.ledger.campaigns = versions.campaigns.trimmed(customer.ledger.campaigns, self.now)
         conditions = versions.conditions
         return ProfileSplit(
             id=split.id,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Literal, TypeAlias
 
 import msgspec
 
 MAX_MARKS = 32
-"""Maximum number of campaigns that a profile remembers; the oldest are forgotten first."""
+"""Maximum number of campaigns that a profile remembers, besides those that are still needed."""
 
 MarkState: TypeAlias = Literal["new", "out", "in", "held_out", "deferred", "dropped", "sent"]
 """The decision of a campaign about a user.
@@ -41,6 +41,8 @@ class CampaignMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
         Time at which the message was sent, milliseconds; 0 for not.
     conversions
         Number of conversions.
+    is_new
+        Whether the user was first seen after the start, and has got the message of a visitor by a login.
     """
 
     order: str
@@ -48,6 +50,12 @@ class CampaignMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at: int
     sent_at: int = 0
     conversions: int = 0
+    is_new: bool = False
+
+    @property
+    def has_no_turn(self) -> bool:
+        """Whether the user was first seen after the start."""
+        return self.state == "new" or self.is_new
 
 
 def mark_of(marks: Iterable[CampaignMark], order: str) -> CampaignMark | None:
@@ -65,14 +73,14 @@ def with_mark(marks: Iterable[CampaignMark], mark: CampaignMark) -> list[Campaig
     ['sent']
     """
     others = [one for one in marks if one.order != mark.order]
-    return [*others, mark][-MAX_MARKS:]
+    return [*others, mark]
 
 
 def joined_marks(own: Iterable[CampaignMark], others: Iterable[CampaignMark]) -> list[CampaignMark]:
     """Return the marks of the known user, with those of a visitor whose message was sent or waits.
 
     Anything else that was decided about the visitor is decided again about the known user, at the own turn. A user who
-    was first seen after the start stays so, because such a user has no turn.
+    was first seen after the start still has no turn, but the mark says that the person has got the message.
 
     Examples
     --------
@@ -84,12 +92,28 @@ def joined_marks(own: Iterable[CampaignMark], others: Iterable[CampaignMark]) ->
     found = list(own)
     for other in others:
         mark = mark_of(found, other.order)
-        if other.state not in ("deferred", "sent") or (mark is not None and mark.state == "new"):
+        if other.state not in ("deferred", "sent"):
             continue
         if mark is None:
-            found.append(other)
+            found.append(msgspec.structs.replace(other, is_new=False))
         else:
             further = max(mark, other, key=lambda one: _RANK.index(one.state))
             conversions = max(mark.conversions, other.conversions)
-            found[found.index(mark)] = msgspec.structs.replace(further, conversions=conversions)
-    return found[-MAX_MARKS:]
+            joined = msgspec.structs.replace(further, conversions=conversions, is_new=mark.has_no_turn)
+            found[found.index(mark)] = joined
+    return found
+
+
+def trimmed_marks(marks: Iterable[CampaignMark], needed: Container[str]) -> list[CampaignMark]:
+    """Return the marks without the oldest above the maximum; marks of needed starts and waiting messages stay.
+
+    Examples
+    --------
+    >>> marks = [CampaignMark(str(number), "out", 1) for number in range(34)]
+    >>> [one.order for one in trimmed_marks(marks, {"0"})][:2]
+    ['0', '3']
+    """
+    found = list(marks)
+    excess = [one for one in found if one.order not in needed and one.state != "deferred"]
+    forgotten = {one.order for one in excess[: max(0, len(found) - MAX_MARKS)]}
+    return [one for one in found if one.order not in forgotten]

@@ -17,11 +17,12 @@ from models.events import Event
 from models.fold.campaign_counts import CampaignCounts, key_of, read_campaign_counts
 from models.fold.campaign_preview import forecast
 from models.fold.campaign_view import campaigns_of
-from models.fold.campaigns_in_use import CAMPAIGNS_KEY, restored_campaigns
+from models.fold.campaigns_in_use import CAMPAIGNS_KEY, MAX_OPEN, restored_campaigns
 from models.fold.memo import read_memo, versions_in_use
 from models.fold.partition import PartitionFold
 from models.log import CampaignOrder, Control, Tick, Use, opening
-from models.profile.campaign_marks import CampaignMark, joined_marks
+from models.profile.campaign_marks import MAX_MARKS, CampaignMark, joined_marks
+from models.profile.codec import unpack
 from models.units import DAY, HOUR, MINUTE
 from tests.support.campaign_logs import CAMPAIGNS, CampaignLog, configuration, start
 from tests.support.campaign_logs import LATE as LATE_SOURCE
@@ -269,6 +270,57 @@ def test_the_marks_of_a_visitor_who_has_the_message_count_for_the_known_user() -
     own, other = [CampaignMark("a", "in", 1)], [CampaignMark("a", "sent", 2, 3), CampaignMark("b", "in", 1)]
 
     assert joined_marks(own, other) == [CampaignMark("a", "sent", 2, 3)]
+
+
+def test_a_visitors_message_counts_for_a_user_who_is_new_since_the_start_and_has_no_turn() -> None:
+    [joined] = joined_marks([CampaignMark("a", "new", 5)], [CampaignMark("a", "sent", 2, 3, 1)])
+
+    assert joined == CampaignMark("a", "sent", 2, 3, 1, is_new=True)
+    assert joined.has_no_turn
+
+
+SLOW = {**LATE_SOURCE, "name": "slow", "pace": {"over": "48h"}}
+MANY = MAX_MARKS + 8
+
+
+@pytest.mark.parametrize("restart_every", [0, 1])
+def test_many_starts_do_not_push_out_what_a_profile_keeps_of_a_start_that_is_under_way(restart_every: int) -> None:
+    order = start(parse_campaigns([SLOW])[0])
+    begun = [*opened(4, campaigns=[SLOW, LATE_SOURCE]), order, *(one for n in range(6) for one in known(f"later{n}"))]
+    others = [one for n in range(1, MANY + 1) for one in (start(LATE, n), Tick(START + n * MINUTE))]
+
+    results = in_batches(written([*begun, *others, Tick(START + 3 * DAY)]), 1, restart_every=restart_every)
+
+    assert counts(results, start(LATE, MANY).id).sent == 10
+    assert sorted(user for run, user, _ in decisions(results) if run == order.id) == ["u0", "u1", "u2", "u3"]
+    assert counts(results, order.id).judged == 4
+    assert len(unpack(results[0][b"u0"]).ledger.campaigns) == MAX_MARKS
+
+
+def test_many_starts_do_not_push_out_who_has_the_message_of_a_cancelled_one() -> None:
+    [slow] = parse_campaigns([SLOW])
+    order, again = start(slow), start(slow, 2, excludes=(start(slow).id,))
+    others = [one for n in range(1, MANY + 1) for one in (start(LATE, n), Tick(START + 40 * HOUR + n * MINUTE))]
+    later = [Tick(START + at * HOUR) for at in range(41, 100)]
+    begun = [*opened(6, campaigns=[SLOW, LATE_SOURCE]), order, *hours(40), CampaignOrder("cancel", order.id)]
+
+    results = in_batches(written([*begun, *others, again, *later]), 50)
+
+    sent = counts(results, order.id).sent
+    assert 0 < sent < 6
+    assert counts(results, again.id) == CampaignCounts(judged=6, audience=6, sent=6 - sent, dropped={"duplicate": sent})
+
+
+def test_a_start_above_the_number_of_marks_that_a_profile_keeps_is_refused() -> None:
+    sources = [{**SLOW, "name": f"slow{number}"} for number in range(MAX_OPEN + 1)]
+    orders = [start(one) for one in parse_campaigns(sources)]
+    log = [*opened(1, campaigns=sources), *orders, Tick(START + MINUTE)]
+
+    results = in_batches(written(log), 1, restart_every=1)
+
+    found = restored_campaigns(results[0][CAMPAIGNS_KEY])
+    assert len(found.orders) == MAX_OPEN <= MAX_MARKS
+    assert [(one.id, one.why) for one in found.refused] == [(orders[-1].id, "too_many")]
 
 
 def test_the_numbers_before_a_start_are_those_of_the_start() -> None:

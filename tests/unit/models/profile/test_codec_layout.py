@@ -22,7 +22,7 @@ STORED = {
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "07ebbe9eafa4439f",
+    ("profile", 5): "9aa49fd125b6069e",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "d04afe0ab797f94f",
 }
