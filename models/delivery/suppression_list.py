@@ -91,9 +91,9 @@ class SuppressionList:
         """
         return self._marks_of([bytes.fromhex(parse_key(f"{address}:bounce".encode()).hash)])
 
-    def stops(self, channel: Channel, address: str, category: Category) -> Suppression | None:
-        """Return the reason why a message is stopped; ``None`` if it may be sent."""
-        return stops(self.marks(channel, address), category)
+    def stops(self, channel: Channel, address: str, category: Category, *, asks: bool = False) -> Suppression | None:
+        """Return the reason why a message is stopped, as :func:`~models.delivery.suppression_rules.stops` does."""
+        return stops(self.marks(channel, address), category, asks=asks)
 
     def _marks_of(self, digests: Iterable[bytes]) -> dict[str, SuppressionMark]:
         found: dict[str, SuppressionMark] = {}

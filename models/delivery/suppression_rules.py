@@ -45,8 +45,18 @@ def in_force(marks: Mapping[str, SuppressionMark]) -> dict[str, SuppressionMark]
     return found
 
 
-def stops(marks: Mapping[str, SuppressionMark], category: Category) -> Suppression | None:
+def stops(marks: Mapping[str, SuppressionMark], category: Category, *, asks: bool = False) -> Suppression | None:
     """Return the reason why a message to an address is stopped; ``None`` if it may be sent.
+
+    Parameters
+    ----------
+    marks
+        Known marks of the address, by reason.
+    category
+        Category of the message.
+    asks
+        Whether it asks to confirm a consent. Only a confirmed consent ends an unsubscription, so this does not stop it.
+        A complaint does, because only a person ends it.
 
     Examples
     --------
@@ -54,8 +64,10 @@ def stops(marks: Mapping[str, SuppressionMark], category: Category) -> Suppressi
     >>> stops(marks, "marketing"), stops(marks, "transactional")
     (Suppression(reason='unsubscribe', scope='marketing', at=5), None)
     """
-    wanted = ("all",) if category == "transactional" else ("marketing", "all")
+    wanted = ("all",) if category == "transactional" and not asks else ("marketing", "all")
     valid = {reason: mark for reason, mark in in_force(marks).items() if mark.scope in wanted}
+    if asks:
+        valid.pop("unsubscribe", None)
     if not valid:
         return None
     reason = next((reason for reason in STOPPING if reason in valid), min(valid))

@@ -85,8 +85,7 @@ class Suppressor:
         untrusted = self._why_untrusted()
         if untrusted:
             return Result("failed", f"held: {untrusted}", retry_after=1.0, called=False)
-        # Anyone may have an e-mail sent that asks to confirm a consent. It must not reach those who want no marketing.
-        stop = self._list.stops(message.channel, message.to, "marketing" if message.confirms else message.category)
+        stop = self._list.stops(message.channel, message.to, message.category, asks=bool(message.confirms))
         if stop is not None:
             return Result("suppressed", f"{stop.reason} ({stop.scope})", called=False)
         domain = domain_of(message.channel, message.to)
