@@ -103,7 +103,7 @@ def start(
         _show_forecast(name, found)
     if starts:
         asyncio.run(give_order(connection, settings.partitions, order))
-        _wait_for(settings, order.id, "running", before.refusals(order.id))
+        _wait_for(settings, order.id, "running", settings.partitions, before.refusals(order.id))
     if json:
         print_json({"campaign": name, "start": order.id if starts else None, "forecast": _forecast(found)})
     elif starts:
@@ -134,18 +134,23 @@ def cancel(name: Name, config: Config = None) -> None:
 
 def _order(name: str, order: Literal["pause", "resume", "cancel"], status: str, config: Config) -> None:
     settings = opened(config)
-    one = _states(settings).newest(name)
+    found = _states(settings)
+    one = found.newest(name)
     if one.phase_at(now_ms()) in ("done", "cancelled"):
         raise CannotStart(f"the campaign {name!r} is {one.phase_at(now_ms())} already (start {one.id})")
     asyncio.run(give_order(settings.connection(), settings.partitions, CampaignOrder(order, one.id)))
-    _wait_for(settings, one.id, status)
+    _wait_for(settings, one.id, status, found.partitions[one.id])
     print_line(f"{name} is {status} (start {one.id})")
 
 
 def _wait_for(
-    settings: Settings, order: str, status: str, earlier: Mapping[int, RefusedStart] = MappingProxyType({})
+    settings: Settings,
+    order: str,
+    status: str,
+    partitions: int,
+    earlier: Mapping[int, RefusedStart] = MappingProxyType({}),
 ) -> None:
-    """Wait until all partitions have followed an order; say so if one has not in time.
+    """Wait until as many partitions have followed an order as know its start; say so if one has not in time.
 
     Raises
     ------
@@ -161,7 +166,7 @@ def _wait_for(
             refused = found.refusals(order)
             _require_not_refused({n: one.message for n, one in refused.items() if one != earlier.get(n)})
             here = next((one for one in found.starts if one.id == order), None)
-            if here is not None and found.partitions[order] == settings.partitions and here.status == status:
+            if here is not None and found.partitions[order] >= partitions and here.status == status:
                 return True
             await asyncio.sleep(0.1)
         return False
