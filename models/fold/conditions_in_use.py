@@ -25,8 +25,12 @@ from models.profile.features import PLACES
 
 CONDITIONS_KEY = b"\x00conditions"
 """Key in ``profiles`` under which the place of the conditions in use is stored."""
-USERS_PER_SECOND = 2_000
-"""Number of users of a partition that come to new conditions in a second."""
+USERS_PER_SECOND = 1_000
+"""Number of users of a partition that come to new conditions in a second.
+
+With twice as many, a worker with four partitions and 2,000 events a second on two cores was late by up to 2.3 s
+(:mod:`tests.proofs.new_absence`).
+"""
 
 _COUNTED: tuple[Subject, ...] = ("score", "feature", "lifecycle", "mark")
 """Values that only decisions change. All other values follow from the events of the user."""

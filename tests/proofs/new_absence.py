@@ -32,6 +32,7 @@ import typer
 from models.conditions.program import segment_key
 from models.configuration.compiled import encode
 from models.events import encode_event
+from models.fold.conditions_in_use import USERS_PER_SECOND
 from models.fold.memo import read_memo
 from models.learning.publication import Publication
 from models.log import encode_control, is_control, opening
@@ -60,8 +61,6 @@ SILENT: dict[str, Any] = {"name": "silent", "when": {"absent": "support_message"
 FREE: dict[str, Any] = {"name": "free", "when": {"trait": "plan", "is": "free"}}
 MAX_LATE_MS = 2_000
 """Maximum time from the due time of an event until it is folded, milliseconds."""
-USERS_PER_SECOND = 2_000
-"""Number of users of a partition that come to new conditions in a second."""
 PATIENCE_S = 900.0
 
 

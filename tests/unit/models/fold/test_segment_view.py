@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from models.batch import Restored
+from models.fold.conditions_in_use import USERS_PER_SECOND
 from models.fold.memo import read_memo, versions_in_use
 from models.fold.segment_view import PartitionSizes, SegmentSize, members_of, sizes, slice_of
-from models.units import DAY, HOUR
+from models.units import DAY, HOUR, SECOND
 from tests.support.event_logs import START
 from tests.support.segment_logs import VIEWERS, folded, segments_in_use, tick, viewed
 
@@ -46,7 +47,7 @@ def test_without_segments_there_are_no_sizes_and_an_unknown_name_has_no_members(
 def test_new_conditions_say_until_when_they_decide() -> None:
     state = folded(tick(0), viewed("u1", 0), segments_in_use(1, VIEWERS))
 
-    assert sizes_of(state).adopts_until == START + 1
+    assert sizes_of(state).adopts_until == START + 1 + SECOND // USERS_PER_SECOND
 
 
 @pytest.mark.parametrize("size", [1, 7, 10, 30, 500])
