@@ -97,7 +97,7 @@ def test_the_report_says_how_many_users_are_still_on_old_gaps_and_old_cut_points
     assert run(["report", "lifecycle", "--config", settings, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["stages"][2:4] == [{"name": "activated", "users": 2}, {"name": "engaged", "users": 1}]
-    assert (answer["waiting"], answer["adopts_until"]) == (2, "2026-01-02T00:00:00.002Z")
+    assert (answer["waiting"], answer["adopts_until"]) == (2, "2026-01-02T00:00:00.004Z")
     assert answer["rfm"] == {"version": 2, "buyers": 3, "outdated": 2}
 
 
