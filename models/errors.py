@@ -5,6 +5,9 @@ All public errors that the engine raises on purpose, with the package of each:
 - ``PerennialError`` is the base of all of them.
 
   - ``InvalidEvent``, models.errors: reject this record with its reason, and continue with the next one.
+
+    - ``StartRefused``, models.fold: follow the message, and give the order again.
+
   - ``InvalidConfiguration``, models.errors: report the mistake, its place and the allowed values to the author of the
   file.
 
@@ -23,7 +26,6 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``UnknownSegment``, models.fold: name one of the segments by rule.
   - ``NothingRecorded``, models.journey_tests: name another user, another time, or a journey.
   - ``MissingPayload``, models.fold: begin the rebuild again, or use the earlier code.
-  - ``StartRefused``, models.fold: follow the message, and give the order again.
   - ``NotLinked``, models.identity: name two ids that are linked.
   - ``InvalidInteractions``, models.recommend: correct the file.
   - ``InvalidItems``, models.recommend: correct the file.

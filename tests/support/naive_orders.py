@@ -59,7 +59,10 @@ class OrderedNaiveRun(NaiveRun):
         if step is None or (goes_to is None and type(step) is not type(standing)):
             self.ended = (now, "step_removed")
             return
-        is_same = type(step) is type(standing)
+        # A step of another kind begins only when the run is released. Until then, it has no arrival.
+        is_same = type(step) is type(standing) and self.arrived != 0
+        if not is_same:
+            self.arrived = 0
         around, self.around = self.around, {}
         if isinstance(step, RepeatStep) and is_same:
             around[step.id] = around[name]

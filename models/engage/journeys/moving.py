@@ -79,10 +79,12 @@ def moved(run: Run, old: Journey, target: MoveTarget, at: int, spread: int, zone
         place, step = found
     seen = _still_seen(run, old, journey)
     arrived_at = run.arrived_at
-    if step is not None and standing is not None:
-        if type(step) is type(standing):
-            until = _until(standing, step, run, zone)
-        else:  # the step is another one, and begins when the run is released
+    # After a move to a step of another kind, the step begins only when the run is released.
+    begun = standing if run.arrived_at else None
+    if step is not None:
+        if begun is not None and type(step) is type(begun):
+            until = _until(begun, step, run, zone)
+        else:
             until, arrived_at = at, 0
         if isinstance(step, WaitForStep) and step.id in seen:
             until = at
@@ -96,7 +98,7 @@ def moved(run: Run, old: Journey, target: MoveTarget, at: int, spread: int, zone
             place=place,
             arrived_at=arrived_at,
             until=until,
-            rounds=_rounds(run, journey, place, at, standing),
+            rounds=_rounds(run, journey, place, at, begun),
             seen=seen,
             clauses=target.clauses.kept(run.clauses),
             held_since=run.held_since if until <= max(run.until, at) else 0,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -17,6 +17,10 @@ from models.configuration.journeys.definition import (
     Arm,
     BranchCase,
     BranchStep,
+    Entry,
+    EventMatch,
+    EventTrigger,
+    Exit,
     ExperimentStep,
     Journey,
     JourneyStep,
@@ -282,8 +286,17 @@ def _events(draw: st.DrawFn) -> list[tuple[int, str, Any, int]]:
     return [(0, "Start", draw(st.sampled_from([None, 1])), 0), *rest]
 
 
+MIDNIGHT = Journey(
+    name="one",
+    enter=Entry(on=EventTrigger(EventMatch("Start"))),
+    exits=(Exit(name="late", after=3 * HOUR),),
+    steps=(WaitUntilStep("s1", LocalTime(0)),),
+)
+
+
 @settings(max_examples=300, deadline=None)
 @given(journeys(), _events(), ACTIONS)
+@example(MIDNIGHT, [(0, "Start", None, 0)], [(0, "move", 0, 2), (0, "move", 0, 1)])
 def test_runs_that_follow_orders_when_they_are_reached_equal_a_naive_walk_that_follows_them_at_once(
     journey: Journey, written: list[tuple[int, str, Any, int]], actions: list[tuple[int, str, int, int]]
 ) -> None:
