@@ -42,7 +42,7 @@ def _described(run: Run, versions: Versions) -> dict[str, Any]:
         "entry": run.entry,
         "control_group": run.is_held_out,
         "step": getattr(step, "id", None),
-        "since": moment(run.arrived_at) if run.arrived_at else None,
+        "since": moment(run.arrived_at) if run.arrived_at > 0 else None,
         "until": moment(run.until) if run.until else None,
         "held_since": moment(run.held_since) if run.held_since else None,
         "ends_by": None if compiled is None else moment(exit_due(compiled.journey, run)),

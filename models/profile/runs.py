@@ -11,6 +11,8 @@ MAX_RUNS = 32
 MAX_CHAIN = 16
 """Maximum number of runs that lead to another run one after the other by their marks; the next one is refused as
 ``too_deep``."""
+NOT_BEGUN = -1
+"""Time of arrival at a step to which a run was moved, and which begins when the run is released."""
 MAX_OUTCOMES = 40
 """Maximum number of outcomes of steps that a run remembers; the oldest is forgotten first."""
 MAX_ENTERED = 256
@@ -54,7 +56,7 @@ class Run(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     place
         Path to the present step (``configuration.journeys.versions``).
     arrived_at
-        Time of arrival at the step, milliseconds.
+        Time of arrival at the step, milliseconds. 0 if the run has not begun it; ``NOT_BEGUN`` if it was moved there.
     until
         End of the step's wait, milliseconds; 0 while the step does not wait.
     rounds

@@ -137,7 +137,7 @@ def advance(journey: Journey, run: Run, at: int, world: RunWorld) -> Progress:
         elif run.until:
             if run.until > at:
                 return Progress(run)
-            begins = not run.arrived_at  # it was held before the step
+            begins = run.arrived_at <= 0  # it was held or moved before the step
             done = _begin(step, replace(run, arrived_at=at), at, world) if begins else _end_wait(step, run, at, world)
         else:
             done = _begin(step, replace(run, arrived_at=at), at, world)
@@ -175,7 +175,7 @@ def _forgetting(run: Run, step: WaitForStep) -> Run:
 def is_awaited(journey: Journey, run: Run, step: WaitForStep) -> bool:
     """Return whether a run stands at a step and waits for its event."""
     standing = step_at(journey.steps, run.place)
-    return standing is not None and standing == step and bool(run.until) and bool(run.arrived_at)
+    return standing is not None and standing == step and bool(run.until) and run.arrived_at > 0
 
 
 def answer(run: Run, step: CallStep, *, is_success: bool, outcome: str) -> Progress:

@@ -22,7 +22,7 @@ from models.engage.journeys.clauses import RunClauses
 from models.engage.journeys.local_times import next_local_time
 from models.engage.journeys.machine import Progress
 from models.places import zones
-from models.profile.runs import RepeatRound, Run
+from models.profile.runs import NOT_BEGUN, RepeatRound, Run
 
 STEP_REMOVED = "step_removed"
 """The outcome of a run that waited in a step that the version to which it moves does not have."""
@@ -80,12 +80,12 @@ def moved(run: Run, old: Journey, target: MoveTarget, at: int, spread: int, zone
     seen = _still_seen(run, old, journey)
     arrived_at = run.arrived_at
     # After a move to a step of another kind, the step begins only when the run is released.
-    begun = standing if run.arrived_at else None
+    begun = standing if run.arrived_at > 0 else None
     if step is not None:
         if begun is not None and type(step) is type(begun):
             until = _until(begun, step, run, zone)
         else:
-            until, arrived_at = at, 0
+            until, arrived_at = at, NOT_BEGUN
         if isinstance(step, WaitForStep) and step.id in seen:
             until = at
     is_held = bool(run.held_since)
