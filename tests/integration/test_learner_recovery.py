@@ -131,7 +131,9 @@ async def learned(
         for name in ("churn", "segments"):
             while not unless():
                 # Commits do not extend the topic faster than it is read here, because it has one key and few commits.
-                if (await restore(connection, f"learners.{name}", 0)).position >= at_least:
+                # A killed worker leaves a transaction open, for whose end a reading of the whole topic would wait.
+                is_open = connection.transactions
+                if (await restore(connection, f"learners.{name}", 0, in_use=is_open)).position >= at_least:
                     break
                 await asyncio.sleep(0.2)  # poll: a state topic sends no notification
 
