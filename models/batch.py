@@ -35,6 +35,15 @@ class Record(Protocol):
         """Value bytes, if any."""
 
 
+class MadeRecord(NamedTuple):
+    """A record that is in no log, or a changed copy of one; see :class:`Record`."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
 class Batch(NamedTuple):
     """Consecutive records of one partition.
 

@@ -97,6 +97,9 @@ from typing import NamedTuple
 
 from models.events import Event
 
+NOT_YET = "nothing, because this release does not have it yet"
+"""Allowed values where the written form has a value that no code carries out yet."""
+
 
 class PerennialError(Exception):
     """Base of every error that the engine raises on purpose."""

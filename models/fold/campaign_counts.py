@@ -5,12 +5,13 @@ A partition keeps one small record for each start, which is written only when it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from models.batch import Restored
 from models.engage.campaigns.moves import CampaignMove
+from models.fold.stored_counts import StoredCounts, joined
 
 KEY = b"\x00campaign:"
 """Beginning of the keys in ``profiles`` under which the counts are stored; then the id of the start."""
@@ -71,12 +72,11 @@ class CampaignCounts(msgspec.Struct, array_like=True, gc=False):
                 self.converted_held_out += one.is_held_out
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CampaignCounts).decode
 
 
-class CountedCampaigns:
-    """The users of all campaigns in one partition, with uncommitted changes.
+class CountedCampaigns(StoredCounts[CampaignCounts]):
+    """The users of all starts of campaigns in one partition, with uncommitted changes.
 
     Parameters
     ----------
@@ -85,32 +85,13 @@ class CountedCampaigns:
     """
 
     def __init__(self, committed: Restored) -> None:
-        found = {key: content for key, content in committed.records.items() if key.startswith(KEY)}
-        self._known = {key[len(KEY) :].decode(): _decode(content) for key, content in found.items()}
-        self._changed: dict[bytes, bytes | None] = {}
+        super().__init__(committed, KEY, CampaignCounts)
 
-    def __repr__(self) -> str:
-        """Show the number of starts."""
-        return f"CountedCampaigns({len(self._known)} starts)"
-
-    def move(self, moves: Iterable[CampaignMove]) -> None:
+    def move(self, moves: Collection[CampaignMove]) -> None:
         """Count what has happened to users."""
-        changed: dict[str, CampaignCounts] = {}
         for one in moves:
-            counts = changed[one.order] = self._known.setdefault(one.order, CampaignCounts())
-            counts.move(one)
-        self._changed.update((key_of(order), _encode(counts)) for order, counts in changed.items())
-
-    def keep(self, orders: Iterable[str]) -> None:
-        """Forget the counts of all other starts."""
-        for order in self._known.keys() - set(orders):
-            del self._known[order]
-            self._changed[key_of(order)] = None
-
-    def take_changes(self) -> dict[bytes, bytes | None]:
-        """Return the encoded counts that have changed since the last call."""
-        changed, self._changed = self._changed, {}
-        return changed
+            self.of(one.order).move(one)
+        self.mark_changed(dict.fromkeys(one.order for one in moves))
 
 
 def read_campaign_counts(content: bytes | None) -> CampaignCounts:
@@ -120,17 +101,7 @@ def read_campaign_counts(content: bytes | None) -> CampaignCounts:
 
 def joined_campaign_counts(parts: Iterable[CampaignCounts]) -> CampaignCounts:
     """Return the counts of a start in several partitions together."""
-    whole = CampaignCounts()
-    for part in parts:
-        for name in CampaignCounts.__struct_fields__:
-            if name == "dropped":
-                sums = {
-                    key: whole.dropped.get(key, 0) + part.dropped.get(key, 0) for key in whole.dropped | part.dropped
-                }
-                whole.dropped = dict(sorted(sums.items()))
-            else:
-                setattr(whole, name, getattr(whole, name) + getattr(part, name))
-    return whole
+    return joined(CampaignCounts, parts)
 
 
 def key_of(order: str) -> bytes:

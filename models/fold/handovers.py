@@ -11,26 +11,16 @@ What a merge record says about our messages stays as it is in the log, because i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import msgspec
 
-from models.batch import Outputs, Record
+from models.batch import MadeRecord, Outputs, Record
 from models.events import Event, MergeRecord, decode_event, encode_event
 from models.fold.outputs import OUTCOMES
 from models.identity.payload import replaced_facts
 from models.log import CONTROL
 
 _MERGE = b'"type":"identity_merge"'
-
-
-class ReplacedRecord(NamedTuple):
-    """A record of the log whose value is replaced."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 def answers_of(outputs: Outputs) -> list[Event]:
@@ -74,6 +64,6 @@ def recomputed(merge: Event, answer: Event) -> Event:
     return msgspec.structs.replace(merge, identity=identity)
 
 
-def replaced(record: Record, merge: Event) -> ReplacedRecord:
+def replaced(record: Record, merge: Event) -> MadeRecord:
     """Return a record of the log with another merge record as its value."""
-    return ReplacedRecord(record.offset, record.timestamp, record.key, encode_event(merge))
+    return MadeRecord(record.offset, record.timestamp, record.key, encode_event(merge))

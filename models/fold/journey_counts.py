@@ -6,12 +6,13 @@ not be gone through to count them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
 from models.batch import Restored
 from models.engage.journeys.walking import RunMove
+from models.fold.stored_counts import StoredCounts, joined
 
 KEY = b"\x00runs:"
 """Beginning of the keys in ``profiles`` under which the counts of the journeys are stored; then the journey's name."""
@@ -76,11 +77,10 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
         self.active = dict(sorted({**others, version: number}.items())) if number else others
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(JourneyCounts).decode
 
 
-class RunCounts:
+class RunCounts(StoredCounts[JourneyCounts]):
     """The runs of all journeys in one partition, with uncommitted changes.
 
     Parameters
@@ -90,35 +90,18 @@ class RunCounts:
     """
 
     def __init__(self, committed: Restored) -> None:
-        found = {key: content for key, content in committed.records.items() if key.startswith(KEY)}
-        self._known = {key[len(KEY) :].decode(): _decode(content) for key, content in found.items()}
-        self._changed: dict[bytes, bytes | None] = {}
+        super().__init__(committed, KEY, JourneyCounts)
 
-    def __repr__(self) -> str:
-        """Show the number of journeys."""
-        return f"RunCounts({len(self._known)} journeys)"
-
-    def of(self, journey: str) -> JourneyCounts:
-        """Return the counts of a journey."""
-        return self._known.setdefault(journey, JourneyCounts())
-
-    def move(self, moves: Iterable[RunMove]) -> None:
+    def move(self, moves: Collection[RunMove]) -> None:
         """Count what has happened to runs."""
-        changed: dict[str, JourneyCounts] = {}
         for one in moves:
-            counts = changed[one.journey] = self.of(one.journey)
-            counts.move(one)
-        self._changed.update((key_of(name), _encode(counts)) for name, counts in changed.items())
+            self.of(one.journey).move(one)
+        self.mark_changed(dict.fromkeys(one.journey for one in moves))
 
     def active_versions(self) -> Iterator[str]:
         """Yield the versions that runs walk."""
-        for counts in self._known.values():
-            yield from counts.active
-
-    def take_changes(self) -> dict[bytes, bytes | None]:
-        """Return the encoded counts that have changed since the last call."""
-        changed, self._changed = self._changed, {}
-        return changed
+        for journey in self.names:
+            yield from self.of(journey).active
 
 
 def read_counts(content: bytes | None) -> JourneyCounts:
@@ -128,19 +111,7 @@ def read_counts(content: bytes | None) -> JourneyCounts:
 
 def joined_counts(parts: Iterable[JourneyCounts]) -> JourneyCounts:
     """Return the counts of a journey in several partitions together."""
-    whole = JourneyCounts()
-    for part in parts:
-        whole.entered += part.entered
-        whole.held_out += part.held_out
-        whole.converted += part.converted
-        whole.converted_held_out += part.converted_held_out
-        whole.held += part.held
-        for name in ("active", "ended", "refused"):
-            sums: dict[str, int] = dict(getattr(whole, name))
-            for key, number in getattr(part, name).items():
-                sums[key] = sums.get(key, 0) + number
-            setattr(whole, name, dict(sorted(sums.items())))
-    return whole
+    return joined(JourneyCounts, parts)
 
 
 def key_of(journey: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What a move of runs to other versions would do now: how many go on, wait shorter, or end."""
+"""Numbers of runs that would go on, wait shorter, or end if runs were moved to other versions now."""
 
 from __future__ import annotations
 

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
-from models.batch import Batch, Record, Restored
+from models.batch import Batch, MadeRecord, Record, Restored
 from models.fold.partition import PartitionFold
 from models.log import CLOCK_KEY, EVENTS, TICK_KEY, Tick, decode_control, encode_control
-
-
-class _TickRecord(NamedTuple):
-    """A tick that is in no log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class PastFold:
@@ -77,7 +67,7 @@ class PastFold:
         """Move the clock to the time, so that all timers due by then fire, and return the state."""
         if self._fold.clock and self._fold.now < self._at:
             key, value = encode_control(Tick(at=self._at))
-            self._apply([_TickRecord(self.state.position, self._at, key, value)], self.state.position)
+            self._apply([MadeRecord(self.state.position, self._at, key, value)], self.state.position)
         return self.state
 
     def _apply(self, records: Sequence[Record], position: int) -> None:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
-from models.batch import Batch, Record, Restored
+from models.batch import Batch, MadeRecord, Record, Restored
 from models.configuration.compiled import Configuration, encode
 from models.events import Event, encode_event
 from models.fold.members import DayMoves, SegmentMembers, key_of, read_members
 from models.fold.partition import PartitionFold
 from models.log import CONTROL, EVENTS, Tick, Use, encode_control, opening
 from models.units import DAY
-
-
-class _MemoryRecord(NamedTuple):
-    """A record that is in no log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-
 
 MAX_SPAN_MS = 30 * DAY
 """Maximum time between the first and the last record that are folded together, milliseconds; so no day is forgotten."""
@@ -107,7 +96,7 @@ class SegmentPreview:
             return
         begin = self._state.position
         records: list[Record] = [
-            _MemoryRecord(begin + place, self.now, key, value) for place, (key, value) in enumerate(contents)
+            MadeRecord(begin + place, self.now, key, value) for place, (key, value) in enumerate(contents)
         ]
         outputs = self._fold.fold(Batch(EVENTS, 0, records))
         self._state.apply(outputs.commit, begin + len(records))

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from models.batch import Batch, Record, Restored
+from models.batch import Batch, MadeRecord, Record, Restored
 from models.conditions.clauses import Condition
 from models.fold.conditions_in_use import AskedConditions
-from models.fold.handovers import ReplacedRecord
 from models.fold.partition import PartitionFold
 from models.fold.unlinked import UnlinkedFold
 from models.fold.versions import Versions
@@ -81,7 +80,7 @@ def as_stored(records: Sequence[Record], stored: Mapping[bytes, bytes]) -> list[
     """Return records of the log with the splits that a fold has stored."""
     found = (stored.get(key_of(one), b"") if one.key == SPLIT_KEY else b"" for one in records)
     return [
-        ReplacedRecord(one.offset, one.timestamp, one.key, value) if value else one
+        MadeRecord(one.offset, one.timestamp, one.key, value) if value else one
         for one, value in zip(records, found, strict=True)
     ]
 
@@ -302,7 +301,7 @@ def without_effect(record: Record, split: ProfileSplit) -> Record:
 
 def _with(record: Record, split: ProfileSplit) -> Record:
     key, value = encode_control(split)
-    return ReplacedRecord(record.offset, record.timestamp, key, value)
+    return MadeRecord(record.offset, record.timestamp, key, value)
 
 
 def _plan_of(split: ProfileSplit, identity: ProfileIdentity) -> SplitPlan:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import count
-from typing import NamedTuple
 
 import msgspec
 
-from models.batch import Batch, Outputs, Record, Restored
+from models.batch import Batch, MadeRecord, Outputs, Record, Restored
 from models.configuration.compiled import Configuration, encode
 from models.delivery.messages import Message, decode_message
 from models.engage.decisions import Decision, decode_decision
@@ -38,15 +37,6 @@ MESSAGE_TOPICS = frozenset(f"messages.{channel}" for channel in CHANNELS)
 MAX_TICK_MS = 10 * MINUTE
 """Maximum time between two records that move the clock of a recording, milliseconds."""
 _SHARES = 1 << 32
-
-
-class TrialRecord(NamedTuple):
-    """A record that is in no log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class UserSample:
@@ -139,11 +129,11 @@ class TrialFold:
                 clock = _read(value)
                 if isinstance(clock, Clock):
                     key, value = encode_control(opening(clock.clock))
-                    yield TrialRecord(record.offset, record.timestamp, key, value)
+                    yield MadeRecord(record.offset, record.timestamp, key, value)
                 continue
             if not self._is_used:
                 self._is_used = True
-                yield TrialRecord(record.offset, record.timestamp, *self._configuration)
+                yield MadeRecord(record.offset, record.timestamp, *self._configuration)
             if key is not None and (self._is_folded(key, value) if key[:1] == CONTROL else self._sample.has(key)):
                 yield record
 
@@ -197,7 +187,7 @@ class OutlookFold:
         now = self.begin
         while True:
             key, value = encode_control(Tick(at=now))
-            tick = TrialRecord(self._state.position, now, key, value)
+            tick = MadeRecord(self._state.position, now, key, value)
             outputs = self._fold.fold(Batch(EVENTS, self._state.partition, [tick]))
             self._state.apply(outputs.commit, self._state.position + 1)
             yield now, decided(outputs)[0]
@@ -206,19 +196,19 @@ class OutlookFold:
             now = min(until, now + MINUTE)
 
 
-def recorded(events: Iterable[Event]) -> Iterator[TrialRecord]:
+def recorded(events: Iterable[Event]) -> Iterator[MadeRecord]:
     """Yield the records of a log that has one partition and these events, in their order.
 
     An event moves the clock to its time, unless the clock is there already. Between two events, the clock moves at
     least every :data:`MAX_TICK_MS`, so that no message expires because its timer fires too late.
     """
     now, offset = 0, count()
-    yield TrialRecord(next(offset), 0, *encode_control(opening("feeder")))
+    yield MadeRecord(next(offset), 0, *encode_control(opening("feeder")))
     for event in events:
         while event.at > now:
             now = min(event.at, now + MAX_TICK_MS) if now else event.at
-            yield TrialRecord(next(offset), now, *encode_control(Tick(at=now)))
-        yield TrialRecord(next(offset), now, event.user.encode(), encode_event(event))
+            yield MadeRecord(next(offset), now, *encode_control(Tick(at=now)))
+        yield MadeRecord(next(offset), now, event.user.encode(), encode_event(event))
 
 
 def decided(outputs: Outputs) -> tuple[list[Decision], dict[str, Message]]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from models.batch import Batch, Record, Restored
+from models.batch import Batch, MadeRecord, Record, Restored
 from models.conditions.clauses import Condition
 from models.events import Event, MergeRecord
 from models.fold.assessment import LABEL
 from models.fold.conditions_in_use import AskedConditions
-from models.fold.handovers import ReplacedRecord, merges_in
+from models.fold.handovers import merges_in
 from models.fold.live_user import PENDING, RUNS
 from models.fold.partition import PartitionFold
 from models.fold.versions import Versions
@@ -156,7 +156,7 @@ class UnlinkedFold:
             entries = {} if facts.clauses is None else facts.clauses.entries
             wanted = {key: content for key, content in entries.items() if key in clauses}
             key, value = encode_control(UserHistory(user, record.offset, facts.known_since, wanted))
-            brought.append(ReplacedRecord(record.offset, record.timestamp, key, value))
+            brought.append(MadeRecord(record.offset, record.timestamp, key, value))
         if brought:
             self._apply(self._fold, self.state, brought, self.state.position)
 

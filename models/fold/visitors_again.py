@@ -1,4 +1,4 @@
-"""What visitors hand over to known users, computed again, for the folds that leave a link out.
+"""Facts that visitors hand over to known users, computed again for the folds that leave a link out.
 
 A merge record in the log has the facts about a visitor as earlier code computed them, and only the clauses of its time.
 A fold that leaves out one link of a user needs the facts of this code about the user's other visitors. It also needs

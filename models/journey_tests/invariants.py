@@ -1,4 +1,4 @@
-"""What must hold at every step of a test, whatever the test expects. It is computed here without the planner."""
+"""Invariants that hold at every step of a test, whatever it expects. They are computed here without the planner."""
 
 from __future__ import annotations
 

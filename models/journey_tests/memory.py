@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from models.batch import Batch, Output, Record, Restored
+from models.batch import Batch, MadeRecord, Output, Record, Restored
 from models.configuration.compiled import Configuration, encode
 from models.configuration.journeys.versions import Place
 from models.delivery.calls import Call, CallTerms
@@ -52,15 +52,6 @@ class WrittenRecord(NamedTuple):
     value: bytes = b""
     call: Call | None = None
     result: Result | None = None
-
-
-class _MemoryRecord(NamedTuple):
-    """A record that is in no log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class MemoryInstallation:
@@ -161,7 +152,7 @@ class MemoryInstallation:
         while waiting:
             begin = self._state.position
             records: list[Record] = [
-                _MemoryRecord(begin + place, self.now, key, value) for place, (key, value) in enumerate(waiting)
+                MadeRecord(begin + place, self.now, key, value) for place, (key, value) in enumerate(waiting)
             ]
             outputs = self._fold.fold(Batch(EVENTS, 0, records))
             self._state.apply(outputs.commit, begin + len(records))
@@ -179,7 +170,7 @@ class MemoryInstallation:
         if first == "messages":
             for name, queue in self._queues.items():
                 if name == channel:
-                    return self._outcomes(queue, [_MemoryRecord(queue.position, self.now, output.key, output.value)])
+                    return self._outcomes(queue, [MadeRecord(queue.position, self.now, output.key, output.value)])
         return []
 
     def _deliver(self, queue: _Channel, records: Iterable[Record]) -> None:

@@ -1,4 +1,4 @@
-"""What a test pins: arms, the control group, and scores. Everything else is the configuration as it is."""
+"""Values that a test fixes: arms, the control group, scores. Everything else is the configuration as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has happened to users in a test, in the order of time, for expectations and for people."""
+"""Timeline of a test: all that has happened to its users, in the order of time, for expectations and for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's profile keeps of a campaign that was started."""
+"""Marks of started campaigns in a user's profile."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from models.log import CampaignOrder
 from models.units import now_ms
 from stream.cli.campaign_numbers import forecast_all
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table, short_time
+from stream.cluster.topics import require_topics
 from stream.installation.campaign_starts import CannotStart, campaign_in_use, order_of
 from stream.installation.recognition import opened
 from stream.log.campaigns import give_order
@@ -91,6 +92,7 @@ def start(
     """
     settings = opened(config)
     connection, now = settings.connection(), now_ms()
+    require_topics(connection, settings.partitions)
     campaign = asyncio.run(campaign_in_use(connection, name))
     before = _states(settings)
     order = order_of(campaign, now, approved_by, before, settings.partitions)

@@ -18,6 +18,7 @@ from models.units import DAY, HOUR
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
 from stream.cli.plan import Sample
 from stream.cli.progress import progress_bar
+from stream.cluster.topics import require_topics
 from stream.installation.recognition import opened
 from stream.rebuild.trial import look_ahead
 from stream.settings.loading import Settings
@@ -104,6 +105,7 @@ def forecast(
     if not 0 < duration <= MAX_AHEAD:
         raise typer.BadParameter(f"--for: found {ahead!r}; allowed: {durations.ALLOWED}, at most 7d")
     settings = opened(config)
+    require_topics(settings.connection(), settings.partitions)
     found = asyncio.run(_look(settings, duration, sample))
     hours = -(-duration // HOUR)
     if json:

@@ -13,6 +13,7 @@ import typer
 
 from models import durations
 from models.configuration.compiled import Configuration, decode
+from models.counting import counted
 from models.engage.planned import KINDS, PlanChange, PlanDifference, Planned
 from models.errors import PerennialError
 from models.events import Event
@@ -21,7 +22,8 @@ from models.fold.trial import UserSample
 from models.units import now_ms
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table, short_time
 from stream.cli.progress import ShowProgress, progress_bar
-from stream.feed.recording import Recording, survey
+from stream.cluster.topics import require_topics
+from stream.feed.recording import CannotReplay, Recording, survey
 from stream.feed.replaying import reads
 from stream.installation.recognition import opened
 from stream.log.versions import newest_use, read_uses
@@ -126,6 +128,8 @@ def plan(
         present, name = asyncio.run(_in_use(settings))
     wanted = PlanComparison(present, proposed, duration, UserSample(sample / 100))
     difference, span = _compared(settings, wanted, replay)
+    if not span.until:
+        raise CannotReplay(f"{replay or 'the log'} has no event that can be folded")
     found = _Found(difference, span, name)
     if json:
         print_json(_described(found, sample))
@@ -136,6 +140,7 @@ def plan(
 def _compared(settings: Settings, wanted: PlanComparison, replay: Path | None) -> tuple[PlanDifference, LogSpan]:
     with TrialProgress(settings.partitions if replay is None else 1) as progress:
         if replay is None:
+            require_topics(settings.connection(), settings.partitions)
             wanted = wanted._replace(last=wanted.last or durations.milliseconds("30d"))
             return asyncio.run(try_log(settings.connection(), settings.partitions, wanted, progress))
         recording = survey(replay)
@@ -150,6 +155,7 @@ def _configuration(settings: Settings) -> Configuration:
 
 
 async def _in_use(settings: Settings) -> tuple[Configuration, str]:
+    require_topics(settings.connection(), settings.partitions)
     newest = newest_use(await read_uses(settings.connection()))
     if newest is None:
         raise NothingInUse(
@@ -166,7 +172,7 @@ def _events(recording: Recording) -> Iterator[Event]:
         if read.event is not None:
             yield read.event
     if refused:
-        print_error(f"{refused:,} of {recording.lines:,} lines were refused; `perennial replay` shows them")
+        print_error(f"refused: {refused:,} of {counted(recording.lines, 'line')}; `perennial replay` shows them")
 
 
 def _duration(option: str, written: str) -> int:

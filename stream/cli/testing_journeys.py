@@ -22,7 +22,10 @@ def run_tests(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...", help=f"Test files; by default {FOLDER}/*{SUFFIX} beside the settings file."
+            exists=True,
+            dir_okay=False,
+            metavar="[FILE]...",
+            help=f"Test files; by default {FOLDER}/*{SUFFIX} beside the settings file.",
         ),
     ] = None,
     coverage: Annotated[

@@ -46,8 +46,8 @@ class CampaignStates(NamedTuple):
     names: list[str]
     starts: list[StartState]
     partitions: dict[str, int]
-    numbers: dict[str, int] = {}  # noqa: RUF012 - it is never changed
-    refused: dict[int, tuple[RefusedStart, ...]] = {}  # noqa: RUF012 - it is never changed
+    numbers: dict[str, int]
+    refused: dict[int, tuple[RefusedStart, ...]]
 
     def refusals(self, order: str) -> dict[int, RefusedStart]:
         """Return why partitions have refused a start, by the number of the partition."""

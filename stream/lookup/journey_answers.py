@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
 
 import msgspec
 from aiohttp import web
@@ -20,8 +19,8 @@ from models.fold.memo import on_wall_clock
 from models.fold.move_prospects import MoveProspects, MoveQuestion, PartitionMoves
 from models.log import CONTROL
 from models.profile.codec import unpack
+from stream.lookup.open_partitions import OpenPartition, OpenPartitions, answer
 from stream.lookup.refusals import HttpRefusal
-from stream.lookup.segment_answers import OpenPartition
 
 SLICE = 100
 """Number of users that are looked at in one go. Decoding more of them would delay the fold in the same process."""
@@ -38,7 +37,7 @@ class JourneyAnswers:
         Function that yields the partitions that this worker has.
     """
 
-    def __init__(self, partitions: Callable[[], Iterator[OpenPartition]]) -> None:
+    def __init__(self, partitions: OpenPartitions) -> None:
         self._partitions = partitions
 
     def __repr__(self) -> str:
@@ -50,14 +49,14 @@ class JourneyAnswers:
         router.add_post("/v1/journeys/moves", self._moves)
 
     async def _journeys(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
-        return _answer([journeys_of(one.state, one.versions, one.now) for one in self._partitions()])
+        return answer([journeys_of(one.state, one.versions, one.now) for one in self._partitions()])
 
     async def _moves(self, request: web.Request) -> web.Response:
         try:
             question = _read_question(await request.read())
         except msgspec.DecodeError as error:
             raise HttpRefusal(400, "bad_question", f"the body is not a question about journeys: {error}") from error
-        return _answer([await _moves_of(one, question) for one in list(self._partitions())])
+        return answer([await _moves_of(one, question) for one in list(self._partitions())])
 
 
 async def _moves_of(partition: OpenPartition, question: MoveQuestion) -> PartitionMoves:
@@ -73,7 +72,3 @@ async def _moves_of(partition: OpenPartition, question: MoveQuestion) -> Partiti
         if number % SLICE == SLICE - 1:
             await asyncio.sleep(0)
     return PartitionMoves(partition.state.partition, partition.now, prospects.counts)
-
-
-def _answer(content: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(content), content_type="application/json")

@@ -34,10 +34,12 @@ from models.profile.codec import unpack
 from models.profile.recent_items import RecentItem
 from models.profile.state import Customer
 from stream.cluster.partitioner import partition_of
+from stream.lookup.campaign_answers import CampaignAnswers
 from stream.lookup.identity import CLOCK, HEADER
 from stream.lookup.journey_answers import JourneyAnswers
+from stream.lookup.open_partitions import OpenPartition
 from stream.lookup.refusals import HttpRefusal
-from stream.lookup.segment_answers import OpenPartition, SegmentAnswers
+from stream.lookup.segment_answers import SegmentAnswers
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
 
 
@@ -110,6 +112,7 @@ class LookupServer:
         app.router.add_get(f"{user}/recommendations", self._recommendations)
         SegmentAnswers(self._open_partitions, self._state_of).add_to(app.router)
         JourneyAnswers(self._open_partitions).add_to(app.router)
+        CampaignAnswers(self._open_partitions).add_to(app.router)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)

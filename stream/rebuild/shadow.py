@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from aiokafka.errors import ProducerFenced
 
 import models
-from models.batch import Batch, Checkpoint, Commit, Output, Record, Restored
+from models.batch import Batch, Checkpoint, Commit, MadeRecord, Output, Record, Restored
 from models.errors import PerennialError
 from models.events import Event
 from models.fold.handovers import answers_of
@@ -39,15 +39,6 @@ MAX_UNCOMMITTED_USERS = 50_000
 
 FoldedTo: TypeAlias = Callable[[int, int], None]
 """Function that is called with the offset that is reached and the log's time there, milliseconds."""
-
-
-class _TickRecord(NamedTuple):
-    """A tick that is in no log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class TakenOver(PerennialError):
@@ -286,7 +277,7 @@ class Shadow:
         known = self._fired
         if known is None or known[0] != now:
             state = Restored(self.partition, self.position, self._state.memo, dict(self._state.records))
-            tick = _TickRecord(self.position - 1, now, *encode_control(Tick(at=now)))
+            tick = MadeRecord(self.position - 1, now, *encode_control(Tick(at=now)))
             state.apply(PartitionFold(state).fold(Batch(EVENTS, self.partition, [tick])).commit)
             known = self._fired = now, state.records
         return known[1]

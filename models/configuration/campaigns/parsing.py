@@ -20,11 +20,10 @@ from models.configuration.journeys.written import WrittenGoal
 from models.configuration.sending import require_template
 from models.configuration.templates import Template
 from models.durations import milliseconds
-from models.errors import InvalidConfiguration
+from models.errors import NOT_YET, InvalidConfiguration
 from models.lifecycle.definition import Lifecycle
 from models.reading import read_at
 
-LATER = "something else: this release does not have it yet"
 _SHARE = re.compile(r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")
 _FIRST = "a share and a wait, such as [1%, then_wait: 30m]"
 
@@ -85,7 +84,7 @@ def _campaign(value: Any, path: str) -> Campaign:
     written = read_at(value, CampaignForm, path)
     for name in ("stop_if", "experiment"):
         if getattr(written, name) is not None:
-            raise InvalidConfiguration(f"{path}.{name}", getattr(written, name), LATER)
+            raise InvalidConfiguration(f"{path}.{name}", getattr(written, name), NOT_YET)
     if written.holdout is not None and written.category == "transactional":
         raise InvalidConfiguration(f"{path}.holdout", written.holdout, "nothing: all users get transactional messages")
     return Campaign(
@@ -107,7 +106,7 @@ def _campaign(value: Any, path: str) -> Campaign:
 
 def _time(written: WrittenTime, path: str) -> CampaignTime:
     if written.local is not None:
-        raise InvalidConfiguration(f"{path}.local", written.local, LATER)
+        raise InvalidConfiguration(f"{path}.local", written.local, NOT_YET)
     if written.time is None:
         raise InvalidConfiguration(path, {}, "with `time`, such as 2026-04-03T09:00+02:00")
     if written.if_past == "next_day":
@@ -121,7 +120,7 @@ def _time(written: WrittenTime, path: str) -> CampaignTime:
 
 def _pace(written: WrittenPace, path: str) -> CampaignPace:
     if written.per_domain is not None:
-        raise InvalidConfiguration(f"{path}.per_domain", written.per_domain, LATER)
+        raise InvalidConfiguration(f"{path}.per_domain", written.per_domain, NOT_YET)
     over = milliseconds(written.over) if written.over else 0
     if written.first is None:
         return CampaignPace(over)

@@ -18,7 +18,7 @@ from models.configuration.journeys.definition import (
 from models.configuration.journeys.versions import places_of
 from models.configuration.sending import require_template
 from models.configuration.templates import Template
-from models.errors import InvalidConfiguration
+from models.errors import NOT_YET, InvalidConfiguration
 from models.lifecycle.definition import Lifecycle
 
 
@@ -93,13 +93,12 @@ def leaves_of(condition: Condition) -> Iterator[Leaf]:
 
 def _refuse_unavailable(journey: Journey, path: str) -> None:
     """Refuse what the language has, but the fold does not do yet."""
-    allowed = "something else: this release does not have it yet"
     if isinstance(journey.enter.on, ScheduleTrigger):
-        raise InvalidConfiguration(f"{path}.enter.on.every", "every", allowed)
+        raise InvalidConfiguration(f"{path}.enter.on.every", "every", NOT_YET)
     if journey.enter.takes_existing:
-        raise InvalidConfiguration(f"{path}.enter.existing", "enter", allowed)
+        raise InvalidConfiguration(f"{path}.enter.existing", "enter", NOT_YET)
     for _, step in places_of(journey.steps):
         if isinstance(step, CallStep):
-            raise InvalidConfiguration(f"{path}: the step {step.id}: call", step.webhook, allowed)
+            raise InvalidConfiguration(f"{path}: the step {step.id}: call", step.webhook, NOT_YET)
         if isinstance(step, SendStep) and step.best_within:
-            raise InvalidConfiguration(f"{path}: the step {step.id}: best_time", "within", allowed)
+            raise InvalidConfiguration(f"{path}: the step {step.id}: best_time", "within", NOT_YET)

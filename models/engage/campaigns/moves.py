@@ -1,4 +1,4 @@
-"""What happens to a user in a campaign, as the counters count it."""
+"""Moves of users in a campaign, as the counters count them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clauses remember of a user has room within its limit, wherever it comes from: events, a merge, or the log."""
+"""The memory that clauses have of a user keeps its limit, wherever it comes from: events, a merge, or the log."""
 
 from __future__ import annotations
 

@@ -95,3 +95,24 @@ def test_decisions_before_the_last_days_are_left_out(tmp_path: Path, capsys: pyt
 def test_bad_options_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _plan(tmp_path, RULES, "--last", "soon") == 2
     assert "--last: found 'soon'; allowed: " in capsys.readouterr().err
+
+
+def test_a_recording_without_events_is_an_error_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "now").mkdir()
+    file, log = _settings(tmp_path / "now", RULES), tmp_path / "bad.jsonl"
+    log.write_text("garbage\n")
+    assert run(["plan", "--config", str(file), "--against", str(file), "--replay", str(log)]) == 2
+    said = capsys.readouterr().err
+    assert "refused: 1 of 1 line; `perennial replay` shows them" in said
+    assert "bad.jsonl has no event that can be folded" in said
+
+
+@pytest.mark.parametrize("command", [["plan"], ["forecast"], ["campaigns", "start", "spring"]])
+def test_without_a_broker_the_command_says_how_to_start_one(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = _settings(tmp_path, RULES, kafka={"servers": "127.0.0.1:1"})
+    assert run([*command, "--config", str(file)]) == 69
+    assert "no broker answers at 127.0.0.1:1" in capsys.readouterr().err

@@ -304,9 +304,9 @@ def test_runs_that_follow_orders_when_they_are_reached_equal_a_naive_walk_that_f
     for number, (now, event) in enumerate(as_events(written)):
         user.see(now, event)
         naive.see(now, event)
-        for place, *action in actions:
+        for place, kind, spread, seed in actions:
             if place == number:
-                obey(user, naive, now, tuple(action))  # type: ignore[arg-type]
+                obey(user, naive, now, (kind, spread, seed))
     end = START + 400 * DAY
     user.pass_time(end)
     for one in naive.runs:
