@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from models.batch import Batch, Outputs, Record, Restored
+from models.batch import Outputs, Restored
 from models.engage.campaigns.orders import decode_campaign, span_of
 from models.fold.campaign_counts import key_of, read_campaign_counts
 from models.fold.campaigns_in_use import CAMPAIGNS_KEY, restored_campaigns
-from models.fold.partition import PartitionFold
-from models.log import EVENTS, CampaignOrder, Tick, encode_control
+from models.fold.outlook import OutlookFold, decided
+from models.log import CampaignOrder, Tick
 from models.units import HOUR, SECOND
 
 MAX_TICKS = 500
 """Maximum number of times at which the clock moves; more of them would only make the hours of messages more exact."""
 EXAMPLES = 3
 """Number of messages that are shown."""
-
-_read = msgspec.json.decode
-
-
-class _Planned(NamedTuple):
-    """A record that is in no log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 @dataclass
@@ -89,16 +77,16 @@ def forecast(state: Restored, control: CampaignOrder, now: int) -> CampaignForec
     now
         The time of the order, milliseconds.
     """
-    fold, found = PartitionFold(state), CampaignForecast()
+    fold, found = OutlookFold(state, now), CampaignForecast()
     if not fold.clock:  # a partition without any record
         return found
-    campaign, now = decode_campaign(bytes(control.campaign)), max(now, fold.now)
+    campaign, now = decode_campaign(bytes(control.campaign)), fold.begin
     found.users = sum(key[:1] != b"\0" for key in state.records)
     begins = max(now, control.at)
     end = begins + 1 + span_of(campaign.pace, found.users)
     step = max(SECOND, (end - begins) // MAX_TICKS)
     times = [*range(begins, end, step), end]
-    for outputs in _folded(fold, state, [(now, control), *((at, Tick(at)) for at in times)]):
+    for outputs in fold.play([(now, control), *((at, Tick(at)) for at in times)]):
         _count(outputs, campaign.rule, found)
     counts = read_campaign_counts(state.records.get(key_of(control.id)))
     found.audience = counts.audience
@@ -108,34 +96,18 @@ def forecast(state: Restored, control: CampaignOrder, now: int) -> CampaignForec
     return found
 
 
-def _folded(
-    fold: PartitionFold, state: Restored, contents: list[tuple[int, CampaignOrder | Tick]]
-) -> Iterator[Outputs]:
-    records: list[Record] = [
-        _Planned(state.position + number, at, *encode_control(control)) for number, (at, control) in enumerate(contents)
-    ]
-    for record in records:
-        for outputs in fold.slices(Batch(EVENTS, state.partition, [record])):
-            checkpoint = state.checkpoint(outputs.commit, record.offset + 1)
-            state.apply(outputs.commit, checkpoint.position)
-            yield outputs
-
-
 def _count(outputs: Outputs, rule: str, found: CampaignForecast) -> None:
-    for topic, _, value in outputs.commit.records:
-        if value is None or not (topic == "decisions" or topic.startswith("messages.")):
+    decisions, messages = decided(outputs)
+    for one in decisions:
+        if one.rule != rule:
             continue
-        one = _read(value)
-        if one.get("rule") != rule:
-            continue
-        if topic != "decisions":
-            if len(found.examples) < EXAMPLES:
-                found.examples.append(one)
-        elif one["outcome"] == "sent":
-            found.sent[one["channel"]] += 1
-            found.hours[one["at"] - one["at"] % HOUR] += 1
-        elif one["outcome"] == "deferred":
+        if one.outcome == "sent":
+            found.sent[one.channel] += 1
+            found.hours[one.at - one.at % HOUR] += 1
+        elif one.outcome == "deferred":
             found.deferred += 1
-            found.hours[one["until"] - one["until"] % HOUR] += 1
+            found.hours[one.until - one.until % HOUR] += 1
         else:
-            found.excluded[one["reason"]] += 1
+            found.excluded[one.reason] += 1
+    shown = [message for message in messages.values() if message.rule == rule]
+    found.examples += [msgspec.to_builtins(message) for message in shown[: EXAMPLES - len(found.examples)]]

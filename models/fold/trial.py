@@ -1,20 +1,19 @@
-"""Trials in memory: a log folded as if a configuration had always been in use, and a look ahead without events."""
+"""A log folded in memory as if a configuration had been in use from its beginning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
 from itertools import count
 
 import msgspec
 
-from models.batch import Batch, MadeRecord, Outputs, Record, Restored
+from models.batch import Batch, MadeRecord, Record, Restored
 from models.configuration.compiled import Configuration, encode
-from models.delivery.messages import Message, decode_message
-from models.engage.decisions import Decision, decode_decision
 from models.engage.planned import PlannedMessages
-from models.events import CHANNELS, Event, encode_event
+from models.events import Event, encode_event
+from models.fold.outlook import decided
 from models.fold.partition import PartitionFold
+from models.fold.user_sample import EVERYONE, UserSample
 from models.fold.versions import CONFIGURATION
 from models.levels import LEVEL
 from models.log import (
@@ -33,41 +32,8 @@ from models.log import (
 )
 from models.units import MINUTE
 
-MESSAGE_TOPICS = frozenset(f"messages.{channel}" for channel in CHANNELS)
 MAX_TICK_MS = 10 * MINUTE
 """Maximum time between two records that move the clock of a recording, milliseconds."""
-_SHARES = 1 << 32
-
-
-class UserSample:
-    """A part of all users, chosen by a hash of their ids; so each run has the same ones.
-
-    Parameters
-    ----------
-    share
-        The share of users, above 0 and at most 1.
-
-    Examples
-    --------
-    >>> sum(UserSample(0.1).has(b"user-%d" % number) for number in range(10_000))
-    1008
-    """
-
-    def __init__(self, share: float = 1.0) -> None:
-        self.share = share
-        self._below = round(share * _SHARES)
-
-    def __repr__(self) -> str:
-        return f"UserSample({self.share})"
-
-    def has(self, key: bytes) -> bool:
-        """Return whether a user is in the sample."""
-        if self._below >= _SHARES:
-            return True
-        return int.from_bytes(blake2b(key, digest_size=4, person=b"sample").digest(), "big") < self._below
-
-
-EVERYONE = UserSample()
 
 
 class TrialFold:
@@ -145,57 +111,6 @@ class TrialFold:
         return not (isinstance(control, Use) and control.name in (CONFIGURATION, LEVEL))
 
 
-class OutlookFold:
-    """A fold of one partition into the future, as if no event came: only timers fire.
-
-    Parameters
-    ----------
-    state
-        The committed state of the partition; it changes.
-    begin
-        Time of the log where it begins, milliseconds; at least the partition's own clock.
-
-    Attributes
-    ----------
-    begin
-        Time at which the outlook begins, milliseconds.
-    """
-
-    def __init__(self, state: Restored, begin: int) -> None:
-        self._state = state
-        self._fold = PartitionFold(state)
-        self.begin = max(begin, self._fold.now)
-
-    def __repr__(self) -> str:
-        return f"OutlookFold({self._state.partition}, from {self.begin}, at {self._fold.now})"
-
-    @property
-    def clock(self) -> str:
-        """``wall`` or ``feeder``."""
-        return self._fold.clock
-
-    def run(self, until: int) -> Iterator[tuple[int, list[Decision]]]:
-        """Move the clock minute by minute, and yield each time with the decisions of that minute.
-
-        The first time is :attr:`begin`, at which all fire that should have fired before.
-
-        Parameters
-        ----------
-        until
-            The end, milliseconds.
-        """
-        now = self.begin
-        while True:
-            key, value = encode_control(Tick(at=now))
-            tick = MadeRecord(self._state.position, now, key, value)
-            outputs = self._fold.fold(Batch(EVENTS, self._state.partition, [tick]))
-            self._state.apply(outputs.commit, self._state.position + 1)
-            yield now, decided(outputs)[0]
-            if now >= until:
-                return
-            now = min(until, now + MINUTE)
-
-
 def recorded(events: Iterable[Event]) -> Iterator[MadeRecord]:
     """Yield the records of a log that has one partition and these events, in their order.
 
@@ -209,24 +124,6 @@ def recorded(events: Iterable[Event]) -> Iterator[MadeRecord]:
             now = min(event.at, now + MAX_TICK_MS) if now else event.at
             yield MadeRecord(next(offset), now, *encode_control(Tick(at=now)))
         yield MadeRecord(next(offset), now, event.user.encode(), encode_event(event))
-
-
-def decided(outputs: Outputs) -> tuple[list[Decision], dict[str, Message]]:
-    """Return the decisions of a fold in their order, and the messages that they send by their ids."""
-    decisions: list[Decision] = []
-    messages: dict[str, Message] = {}
-    for output in outputs.commit.records:
-        if output.value is None or output.key[:1] == CONTROL:
-            continue
-        if output.topic == "decisions":
-            decisions.append(decode_decision(output.value))
-        elif output.topic in MESSAGE_TOPICS:
-            try:
-                message = decode_message(output.value)
-            except msgspec.ValidationError:
-                continue  # a notice about a message, which is in the same topic
-            messages[message.id] = message
-    return decisions, messages
 
 
 def _read(value: bytes | None) -> object:

@@ -13,7 +13,7 @@ from models import durations
 from models.counting import counted
 from models.engage.decisions import Decision
 from models.fold.moments import moment
-from models.fold.trial import UserSample
+from models.fold.user_sample import UserSample
 from models.units import DAY, HOUR
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time
 from stream.cli.plan import Sample

@@ -18,7 +18,7 @@ from models.engage.planned import KINDS, PlanChange, PlanDifference, Planned
 from models.errors import PerennialError
 from models.events import Event
 from models.fold.moments import moment
-from models.fold.trial import UserSample
+from models.fold.user_sample import UserSample
 from models.units import now_ms
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table, short_time
 from stream.cli.progress import ShowProgress, progress_bar

@@ -13,7 +13,9 @@ from models.configuration.compiled import Configuration
 from models.engage.decisions import Decision
 from models.engage.planned import PlanDifference
 from models.events import Event
-from models.fold.trial import EVERYONE, OutlookFold, TrialFold, UserSample, recorded
+from models.fold.outlook import OutlookFold
+from models.fold.trial import TrialFold, recorded
+from models.fold.user_sample import EVERYONE, UserSample
 from models.log import CONTROL
 from models.units import now_ms
 from stream.cluster.connection import Connection

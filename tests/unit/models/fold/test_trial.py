@@ -14,8 +14,10 @@ from models.configuration.parsing import parse
 from models.configuration.templates import Template
 from models.engage.decisions import Decision
 from models.events import Event
+from models.fold.outlook import OutlookFold, decided
 from models.fold.partition import PartitionFold
-from models.fold.trial import OutlookFold, TrialFold, UserSample, decided, recorded
+from models.fold.trial import TrialFold, recorded
+from models.fold.user_sample import UserSample
 from models.log import SPLIT_KEY, USE_KEY, Control, Tick, Use, decode_control, opening
 from models.units import DAY, HOUR, MINUTE
 from tests.support.event_logs import START, PartitionRecord, fold_log, written
