@@ -80,6 +80,21 @@ class MembershipExplanation(msgspec.Struct, frozen=True, omit_defaults=True, kw_
     failing: tuple[Any, ...] = ()
 
 
+class ConditionExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to why a condition is true for a user or not.
+
+    Attributes
+    ----------
+    tree
+        The condition.
+    failing
+        The smallest set of clauses that would have to change so that it is true; empty if it is.
+    """
+
+    tree: Explanation
+    failing: tuple[Any, ...] = ()
+
+
 class Explainer:
     """The explanations for one user at one instant.
 
@@ -116,6 +131,18 @@ class Explainer:
         since = self._user.memberships.since.get(segment.key)
         failing = () if since is not None else tuple(self._failing(segment.condition))
         return MembershipExplanation(segment=name, since=since, tree=self._explain(segment.condition), failing=failing)
+
+    def condition(self, condition: Condition) -> ConditionExplanation:
+        """Explain a condition that is not that of a segment, such as the entry of a journey.
+
+        Raises
+        ------
+        KeyError
+            The conditions do not contain one of its clauses.
+        """
+        tree = self._explain(condition)
+        failing = () if tree.truth is True else tuple(self._failing(condition))
+        return ConditionExplanation(tree=tree, failing=failing)
 
     def _explain(self, condition: Condition) -> Explanation:
         match condition:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from models.conditions.clauses import ValueClause
-from models.conditions.explaining import Explainer, Explanation
+from models.conditions.clauses import Condition, ValueClause
+from models.conditions.explaining import ConditionExplanation, Explainer, Explanation, MembershipExplanation
 from models.conditions.leaf import Person
 from models.conditions.parsing import parse_condition
 from models.conditions.user_state import ClauseState, UserConditions
@@ -100,24 +100,57 @@ def why(user: str, customer: Customer, now: int, versions: Versions, name: str) 
     conditions = versions.conditions
     if conditions is None or name not in names_of(versions):
         raise UnknownSegment(name, versions)
-    facts = customer.facts
-    clauses = ClauseState() if facts.clauses is None else msgspec.structs.replace(facts.clauses)
-    clauses.known_since = facts.known_since
-    zone = time_zone(facts.traits, versions.configuration) if conditions.program.zoned else UTC
-    person = Person(user, DecisionValues(facts, customer.ledger, versions.configuration), zone, facts.known_since)
-    held = UserConditions(clauses, customer.ledger.memberships)
-    explained = Explainer(conditions.program, held, person, now).why(name)
-    reasons = ValueReasons(customer, versions, held, person, now)
+    said = ConditionReasons(user, customer, now, versions)
+    explained = said.of_segment(name)
     return {
         "user": user,
         "as_of": moment(now),
         "segment": name,
         "configuration": versions.configuration_number,
         "since": None if explained.since is None else moment(explained.since),
-        "adopts_at": _adopts_at(conditions, user, customer),
+        "adopts_at": said.adopts_at,
         "failing": list(explained.failing),
-        "tree": _tree(explained.tree, reasons),
+        "tree": said.described(explained.tree),
     }
+
+
+class ConditionReasons:
+    """The reasons for the truths of conditions, for one user at one instant.
+
+    Parameters
+    ----------
+    user, customer, now, versions
+        See :func:`why`. Conditions are in use.
+    """
+
+    def __init__(self, user: str, customer: Customer, now: int, versions: Versions) -> None:
+        facts, conditions = customer.facts, versions.conditions
+        assert conditions is not None, "no conditions are in use"
+        clauses = ClauseState() if facts.clauses is None else msgspec.structs.replace(facts.clauses)
+        clauses.known_since = facts.known_since
+        zone = time_zone(facts.traits, versions.configuration) if conditions.program.zoned else UTC
+        person = Person(user, DecisionValues(facts, customer.ledger, versions.configuration), zone, facts.known_since)
+        held = UserConditions(clauses, customer.ledger.memberships)
+        self._explainer = Explainer(conditions.program, held, person, now)
+        self._values = ValueReasons(customer, versions, held, person, now)
+        self.adopts_at = _adopts_at(conditions, user, customer)
+        """Time at which the user comes to the conditions at the latest; ``None`` if the user has come to them."""
+
+    def __repr__(self) -> str:
+        """Name the user."""
+        return f"ConditionReasons({self._explainer!r})"
+
+    def of_segment(self, name: str) -> MembershipExplanation:
+        """Explain a segment by rule."""
+        return self._explainer.why(name)
+
+    def of_condition(self, condition: Condition) -> ConditionExplanation:
+        """Explain a condition whose clauses are in use."""
+        return self._explainer.condition(condition)
+
+    def described(self, one: Explanation) -> dict[str, Any]:
+        """Return an explanation as values that JSON can hold."""
+        return _tree(one, self._values)
 
 
 def _adopts_at(conditions: ConditionsInUse, user: str, customer: Customer) -> str | None:

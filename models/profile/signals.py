@@ -99,3 +99,7 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     origin: str = ""
     run: str = ""
     held_out: bool = False
+
+
+decode_signal = msgspec.json.Decoder(Signal).decode
+"""Read a signal from JSON, or raise ``msgspec.DecodeError``."""

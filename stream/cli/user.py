@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from models.counting import counted
-from models.fold.membership_view import why as explain
-from models.fold.memo import read_memo, versions_in_use
-from models.fold.moments import moment
-from models.fold.view import describe
-from models.log import is_control
-from models.profile.codec import unpack
-from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, short_time
 from stream.cli.past_times import past_time
-from stream.cli.progress import ShowProgress, progress_bar
+from stream.cli.user_messages import print_named, show_messages
+from stream.cli.user_questions import answer_of, asked_question
 from stream.cli.why import show_why
-from stream.cluster.partitioner import partition_of
-from stream.installation.recognition import opened
-from stream.lookup.client import UnknownUser, ask_json
-from stream.lookup.identity import identity_of
-from stream.rebuild.past import past_state
-from stream.settings.loading import load
-from stream.settings.worker_addresses import worker_urls
+from stream.cli.why_not import show_why_not
 
 
 def user(
@@ -39,6 +22,13 @@ def user(
     why: Annotated[
         str | None, typer.Option(metavar="SEGMENT", help="Explain why the user is in this segment by rule or not.")
     ] = None,
+    why_not: Annotated[
+        str | None,
+        typer.Option(metavar="JOURNEY", help="Explain why the user is not in this journey, or gets no message of it."),
+    ] = None,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Show all decisions about messages to the user that are kept.")
+    ] = False,
     at: Annotated[
         str | None,
         typer.Option(
@@ -56,52 +46,30 @@ def user(
     what was measured, which event decided it, and when it changes next. This
     includes the personal data that the condition reads, such as traits.
 
+    With --why-not, it shows each rule that decides about the entry into a
+    journey, and the condition clause by clause. It also shows what would be
+    decided about each message now. The topic signals tells what has happened.
+
+    With --messages, it also reads the topic decisions, which keeps each
+    decision for 90 days.
+
     With --at, no worker is asked. The command reads the user's partition of the
     log from its beginning, and folds it in memory, up to that time.
     """
-    answer = _answer(config, user, why) if at is None else _answer_at(config, user, why, past_time("--at", at))
+    question = asked_question(why, why_not, messages=messages)
+    answer = answer_of(config, user, question, None if at is None else past_time("--at", at))
     if json:
         print_json(answer)
-    elif why is not None:
+    elif question.kind == "why":
         show_why(answer)
+    elif question.kind == "why_not":
+        show_why_not(answer)
+    elif question.kind == "messages":
+        show_messages(answer)
     else:
         _show(answer)
 
 
-def _answer(config: Path | None, user: str, segment: str | None) -> dict[str, Any]:
-    settings, path = load(config), f"/v1/users/{quote(user, safe='')}"
-    if segment is not None:
-        path += f"/why/{quote(segment, safe='')}"
-    return asyncio.run(ask_json(worker_urls(settings.sections.worker), path, identity_of(settings.connection())))
-
-
-def _answer_at(config: Path | None, user: str, segment: str | None, at: int) -> dict[str, Any]:
-    """Return the answer that the owner of the user would have given at a time, milliseconds."""
-    settings, key = opened(config), user.encode()
-    with ExitStack() as stack:
-        bar: list[ShowProgress] = []
-
-        def folded(position: int, now: int) -> None:
-            for moved in bar:
-                moved(position, now)
-
-        def planned(records: int) -> None:
-            bar.append(stack.enter_context(progress_bar("read the log", records)))
-
-        partition = partition_of(key, settings.partitions)
-        state = run(past_state(settings.connection(), partition, at, planned, folded))
-    packed = None if is_control(key) else state.records.get(key)
-    if packed is None:
-        raise UnknownUser(f"there was no user {user!r} at {moment(at)}")
-    memo, customer = read_memo(state), unpack(packed)
-    versions = versions_in_use(state, memo)
-    if segment is None:
-        return describe(user, customer, memo.now, versions)
-    return explain(user, customer, memo.now, versions, segment)
-
-
-_INDENT = 14
-"""Width of a name and the space after it, columns."""
 _MAX_NOT_SENT = 8
 """Maximum number of reasons that are shown for messages that were not sent."""
 
@@ -114,7 +82,7 @@ def _show(answer: dict[str, Any]) -> None:
         head.append(f"  (origin: {answer['profile']['origin']})", style="not bold")
     console.print(head)
     for name, value in [*_lines(answer), ("churn risk", _churn(answer))]:
-        _print_named(console, name, value)
+        print_named(console, name, value)
     if answer["messages"]:
         console.print(Text("\nMessages", style="bold"))
     for message in reversed(answer["messages"]):
@@ -122,30 +90,20 @@ def _show(answer: dict[str, Any]) -> None:
         because = f": {message['because']}" if message["because"] else ""
         outcome = f"  [{message['outcome'] or 'on its way'}{because}]"
         console.print(Text(f"{short_time(message['at'])}  {message['channel']}  {subject}{outcome}"))
-        _print_named(console, "", message["why"])
+        print_named(console, "", message["why"])
         if message["detail"]:
-            _print_named(console, "", message["detail"])
+            print_named(console, "", message["detail"])
     if answer["not_sent"]:
         console.print(Text("\nNot sent", style="bold"))
     withheld = _alike(answer["not_sent"])
     for one, times in withheld[:_MAX_NOT_SENT]:
         again = f" ({counted(times, 'time')})" if times > 1 else ""
         console.print(Text(f"{short_time(one['at'])}  {one['channel']}  {one['rule']}: {one['reason']}{again}"))
-        _print_named(console, "", _because(one))
+        print_named(console, "", _because(one))
     if len(withheld) > _MAX_NOT_SENT:
         console.print(Text(f"... and {counted(len(withheld) - _MAX_NOT_SENT, 'other reason')}: --json has all"))
     for waiting in answer["waiting"]:
         console.print(Text(f"\nWaiting: {_waits(waiting)}"))
-
-
-def _print_named(console: Console, name: str, value: str) -> None:
-    """Print a name and its value; a long value continues below its beginning."""
-    line = Table.grid(padding=(0, 0))
-    line.add_column(width=_INDENT)
-    line.add_column()
-    # values from the log are text, not markup
-    line.add_row(Text(name, style="dim"), Text(value, style="" if name else "dim"))
-    console.print(line)
 
 
 def _alike(withheld: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:

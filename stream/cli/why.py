@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -34,16 +34,26 @@ def show_why(answer: dict[str, Any]) -> None:
         said = f"configuration {answer['configuration']} is new; it decides about this user by {until} or before"
         console.print(Text(said, style="dim"))
     console.print()
-    for depth, one in _lines(answer["tree"], 0):
+    print_tree(console, answer["tree"])
+    print_failing(console, answer["failing"])
+
+
+def print_tree(console: Console, tree: dict[str, Any]) -> None:
+    """Print a condition, clause by clause."""
+    for depth, one in _lines(tree, 0):
         line = Text("  " * depth)
         line.append(f"{_TRUTHS[one['truth']]:<{_WIDTH}}", style=_style(one["truth"]))
         line.append(f"  {one['group'] if 'group' in one else written(one['clause'])}")
         console.print(line)
         for detail in _details(one):
             console.print(Text(f"{'  ' * depth}{'':<{_WIDTH}}    {detail}", style="dim"))
-    if answer["failing"]:
+
+
+def print_failing(console: Console, failing: Sequence[Any]) -> None:
+    """Print the smallest set of clauses that would have to change."""
+    if failing:
         console.print(Text("\nto enter, these would have to change:", style="bold"))
-        for clause in answer["failing"]:
+        for clause in failing:
             ends = list(clause) == ["not"]
             console.print(Text(f"  no longer {written(clause['not'])}" if ends else f"  {written(clause)}"))
 

@@ -4,14 +4,18 @@
 
     GET /v1/users/USER                       everything about a user (models/fold/view.py)
     GET /v1/users/USER/why/SEGMENT           why a user is in a segment by rule or not (models/fold/membership_view.py)
+    GET /v1/users/USER/why-not/JOURNEY       why a user is not in a journey, or gets no message of it
+                                             (models/fold/journey_reasons.py)
+    GET /v1/users/USER/messages              the decisions that the profile keeps (models/fold/message_view.py)
     GET /v1/users/USER/state                 the stored state, for tools; the header X-Now is the partition's clock
     GET /v1/users/USER/recommendations?k=10  items for a user; the newest clicks are taken into account
     GET /v1/segments, /v1/lifecycle, /v1/rfm counts of all users (stream/lookup/segment_answers.py)
     GET /health, /ready                      progress: each lane's position, lag, failures, and the time since its
                                              last commit
 
-Status 404 means that there is no such user or segment. 421 means that another worker owns the partition, and 503 that
-the partition is being restored. Each answer names the installation of this worker (``stream/lookup/identity.py``).
+Status 404 means that there is no such user, segment or journey. 421 means that another worker owns the partition, and
+503 that the partition is being restored. Each answer names the installation of this worker
+(``stream/lookup/identity.py``).
 """
 
 from __future__ import annotations
@@ -25,9 +29,11 @@ from aiohttp.typedefs import Handler
 
 from models.batch import Restored
 from models.fold.campaigns_in_use import CAMPAIGNS_KEY
+from models.fold.journey_reasons import JourneyNotKnown, why_not
 from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.membership_view import UnknownSegment, why
 from models.fold.memo import Memo, read_memo, versions_in_use
+from models.fold.message_view import describe_messages
 from models.fold.versions import Versions
 from models.fold.view import describe
 from models.profile.codec import unpack
@@ -108,6 +114,8 @@ class LookupServer:
         user = "/v1/users/{user:[^/]+}"  # aiohttp's own pattern refuses braces
         app.router.add_get(user, self._user)
         app.router.add_get(f"{user}/why/{{segment:[^/]+}}", self._why)
+        app.router.add_get(f"{user}/why-not/{{journey:[^/]+}}", self._why_not)
+        app.router.add_get(f"{user}/messages", self._messages)
         app.router.add_get(f"{user}/state", self._state)
         app.router.add_get(f"{user}/recommendations", self._recommendations)
         SegmentAnswers(self._open_partitions, self._state_of).add_to(app.router)
@@ -184,6 +192,17 @@ class LookupServer:
             return _json(why(user, customer, memo.now, versions, request.match_info["segment"]))
         except UnknownSegment as error:
             raise HttpRefusal(404, "unknown_segment", str(error)) from error
+
+    async def _why_not(self, request: web.Request) -> web.Response:
+        user, customer, memo, versions = self._find(request)
+        try:
+            return _json(why_not(user, customer, memo.now, versions, request.match_info["journey"]))
+        except JourneyNotKnown as error:
+            raise HttpRefusal(404, "unknown_journey", str(error)) from error
+
+    async def _messages(self, request: web.Request) -> web.Response:
+        user, customer, memo, _ = self._find(request)
+        return _json(describe_messages(user, customer, memo.now))
 
     async def _state(self, request: web.Request) -> web.Response:
         user, _, state, packed = self._look_up(request)

@@ -16,8 +16,8 @@ Each partition goes through these steps, also when a rebuild starts again after 
 5. When the visitors of all partitions are done, the shadow takes what they have handed over from ``merges.rebuild``. If
    that is not the same as in the log, the shadow folds the log again. Steps 2 to 4 then follow for all users.
 
-Other modules of this package fold the log beside the running fold, and do not change it. They compute the history of new
-conditions, the state at a time in the past, and trials of a configuration.
+Other modules of this package fold the log beside the running fold, and do not change it. They compute the history of
+new conditions, the state at a time in the past, and trials of a configuration.
 
 If the rebuild is killed before a transaction of step 3, nothing has changed since the transaction before, and the owner
 continues. If it is killed after the transaction, everything in it has changed.

@@ -13,6 +13,10 @@ from stream.cli.segment_report import SegmentReport, described
 from tests.support.described_users import PATH, answers, fields
 from tests.support.paths import ROOT
 from tests.support.segment_logs import VIEWERS, folded, segments_in_use, tick, viewed
+from tests.unit.models.fold.test_journey_reasons import answer as answer_why_not
+from tests.unit.models.fold.test_message_view import described as described_messages
+from tests.unit.models.fold.test_message_view import story
+from tests.unit.stream.cli.test_user_questions import LOG
 
 PAGE = (ROOT / "docs" / "users.md").read_text()
 
@@ -48,6 +52,25 @@ def test_every_name_in_the_answer_to_why_is_explained() -> None:
     (clause,) = map(_names, PAGE.split("| name of a clause | value |\n|---|---|\n")[1:])
     assert membership == set(answer)
     assert clause == set(answer["tree"])
+
+
+def test_every_name_in_the_answers_about_messages_and_journeys_is_explained() -> None:
+    state, decisions = story()
+    answer = described_messages(state, decisions)
+    reasons = answer_why_not(folded(*LOG))
+
+    def table(of: str) -> set[str]:
+        (found,) = map(_names, PAGE.split(f"| name of {of} | value |\n|---|---|\n")[1:])
+        return found
+
+    assert table("the messages") == set(answer)
+    assert table("a decision") == set(answer["messages"][0])
+    assert table("the reasons") >= {*reasons, "history"}
+    assert table("a check") == set(reasons["checks"][0])
+    (checks,) = [row for row in PAGE.splitlines() if row.startswith("| `check` |")]
+    assert {one["check"] for one in reasons["checks"]} <= set(re.findall(r"`(\w+)`", checks))
+    (messages,) = [row for row in PAGE.splitlines() if row.startswith("| `messages` | what would")]
+    assert set(reasons["messages"][0]) <= set(re.findall(r"`(\w+)`", messages))
 
 
 def test_every_name_in_the_description_of_a_segment_is_explained() -> None:

@@ -26,6 +26,7 @@ EXCEPTIONS: dict[str, str] = {
     "stream/cli/preview.py:preview": TYPER,
     "stream/cli/simulate.py:simulate": TYPER,
     "stream/cli/suppressions.py:remove": TYPER,
+    "stream/cli/user.py:user": TYPER,
     "tests/benchmarks/commands.py:engine": TYPER,
     "tests/benchmarks/commands.py:latency": TYPER,
     "tests/benchmarks/commands.py:pipeline": TYPER,
