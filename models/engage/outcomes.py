@@ -68,6 +68,11 @@ def record_outcome(ledger: Ledger, event: Event) -> list[tuple[Channel, Notice]]
     return []
 
 
+def message_of(ledger: Ledger, event: Event) -> SentMessage | None:
+    """Return the message that an event reports about; ``None`` if the ledger does not have it any more."""
+    return next((sent for sent in ledger.sent if sent.id == event.message), None)
+
+
 def _outcome_of(event: Event) -> str:
     said = event.identity
     is_handed_over = isinstance(said, Forwarding) and bool(said.signal)

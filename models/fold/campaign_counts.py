@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from models.batch import Restored
+from models.engage.attribution import ValueMove
 from models.engage.campaigns.moves import CampaignMove
+from models.fold.goal_money import add_value
 from models.fold.stored_counts import StoredCounts, joined
 
 KEY = b"\x00campaign:"
@@ -36,6 +38,10 @@ class CampaignCounts(msgspec.Struct, array_like=True, gc=False):
         Number of users of the audience whose profile moved to another one before their turn.
     converted, converted_held_out
         Number of conversions, and of those in the control group.
+    revenue, revenue_held_out
+        Money of the conversions of the treatment and of the control group, micros by currency.
+    squares, squares_held_out
+        Sum of the squares of the money of each user, in units of the currency.
     """
 
     judged: int = 0
@@ -47,6 +53,10 @@ class CampaignCounts(msgspec.Struct, array_like=True, gc=False):
     left: int = 0
     converted: int = 0
     converted_held_out: int = 0
+    revenue: dict[str, int] = {}
+    revenue_held_out: dict[str, int] = {}
+    squares: dict[str, float] = {}
+    squares_held_out: dict[str, float] = {}
 
     def move(self, one: CampaignMove) -> None:
         """Count what has happened to a user."""
@@ -92,6 +102,12 @@ class CountedCampaigns(StoredCounts[CampaignCounts]):
         for one in moves:
             self.of(one.order).move(one)
         self.mark_changed(dict.fromkeys(one.order for one in moves))
+
+    def value(self, moves: Iterable[ValueMove]) -> None:
+        """Count changes of the money of goals."""
+        for one in moves:
+            add_value(self.of(one.owner), one)
+            self.mark_changed((one.owner,))
 
 
 def read_campaign_counts(content: bytes | None) -> CampaignCounts:

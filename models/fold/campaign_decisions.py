@@ -8,6 +8,7 @@ import msgspec
 
 from models.conditions.properties import value_of
 from models.conditions.recording import RecordedView
+from models.engage.attribution import ReachedGoal
 from models.engage.campaigns.audience import truth_of
 from models.engage.campaigns.goals import converted
 from models.engage.campaigns.moves import CampaignMove, moves_of
@@ -87,6 +88,7 @@ class CampaignDecisions:
             self._mark(step, found)
             is_held_out, goal = mark.state == "held_out", order.campaign.goal
             self._count(CampaignMove(order.id, "converted", "", is_held_out))
+            effects.reach(ReachedGoal(order.id, True, order.id, order.campaign.rule, goal, is_held_out))
             value = value_of(event, goal.value) if goal.value else None
             effects.signals.append(
                 Signal(

@@ -16,8 +16,10 @@ from models.fold.clause_steps import instant_of
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.failures import Cause, StepFailed
+from models.fold.goal_decisions import follow_goals
 from models.fold.known_failures import KnownFailures
 from models.fold.live_user import DECIDED, PENDING, RUNS, WAITS, LiveUser
+from models.fold.message_counts import decided_moves
 from models.fold.order_following import OrderFollowing
 from models.fold.outputs import count_effects, encode_effects, encode_signals
 from models.fold.piece import Piece, Step
@@ -174,6 +176,7 @@ class DecisionsPass:
             effects.signals = [*adopted, *with_trust(step, effects.signals)]
             self._reactions.react(step, effects)
         self._reactions.follow(step, instant_of(step), effects)
+        follow_goals(self._piece, step, effects)
         if effects.has_moved_pending:
             self._timers.schedule_pending(user, step)
             # A profile ends at the step of the login notice. Earlier steps of the piece see it as it ended, too.
@@ -230,8 +233,7 @@ class DecisionsPass:
             self._campaigns.note(step, effects.decisions, have_waited=False)
         if step.turn_of is not None:
             self._outputs.count("timers_fired", "campaign")
-        self._outputs.add_decided(number, encode_effects(user.key, effects))
-        count_effects(effects, self._outputs.counts)
+        self._outputs.add_decided(number, _records(self._piece, user, effects))
 
     # --- timers that decisions set ---------------------------------------------------------------------------------
 
@@ -278,11 +280,18 @@ class DecisionsPass:
             self._timers.schedule_pending(user, step)
         if self._campaigns is not None and effects.decisions:
             self._campaigns.note(step, effects.decisions, have_waited=timer.name == PENDING)
-        records = encode_effects(user.key, effects)
-        count_effects(effects, self._outputs.counts)
+        records = _records(self._piece, user, effects)
         self._outputs.count("timers_fired", timer.name)
         self._piece.has_success = True
         return records
+
+
+def _records(piece: Piece, user: LiveUser, effects: StepEffects) -> list[Output]:
+    """Return the records of the effects of a step, and count the effects."""
+    piece.messages += decided_moves(effects.decisions)
+    records = encode_effects(user.key, effects)
+    count_effects(effects, piece.outputs.counts)
+    return records
 
 
 def _number(step: Step) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from models.batch import Output
 from models.conditions.clauses import Scalar
 from models.delivery.notices import Notice
+from models.engage.attribution import ReachedGoal
 from models.engage.decisions import Decision
 from models.engage.handed_over import HandedMessage
 from models.events import Channel
@@ -37,6 +38,8 @@ class StepEffects:
         Whether pending messages came from another profile, or went there, so that their timer has to be set again.
     marks
         Marks of the user that have changed in the present round of decisions, with their values before.
+    reached
+        The goals that the event of the step has reached; ``None`` for none.
     depth
         Number of runs that have led to these changes, one after the other; see ``Run.depth``.
     """
@@ -51,6 +54,11 @@ class StepEffects:
     has_moved_pending: bool = False
     marks: dict[str, Scalar | None] | None = None
     depth: int = 0
+    reached: list[ReachedGoal] | None = None
+
+    def reach(self, goal: ReachedGoal) -> None:
+        """Record a goal that the event of the step has reached."""
+        self.reached = [*(self.reached or ()), goal]
 
     def note_marks(self, before: Mapping[str, Scalar], after: Mapping[str, Scalar], depth: int) -> None:
         """Record which marks of the user have changed, and how many runs have led to the change."""

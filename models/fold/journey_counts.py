@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 import msgspec
 
 from models.batch import Restored
+from models.engage.attribution import ValueMove
 from models.engage.journeys.walking import RunMove
+from models.fold.goal_money import add_value
 from models.fold.stored_counts import StoredCounts, joined
 
 KEY = b"\x00runs:"
@@ -33,6 +35,10 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
         Number of triggers that began no run, by reason.
     held
         Number of runs under way that a pause holds.
+    revenue, revenue_held_out
+        Money of the conversions of the treatment and of the control group, micros by currency.
+    squares, squares_held_out
+        Sum of the squares of the money of each run, in units of the currency.
     """
 
     active: dict[str, int] = {}
@@ -43,6 +49,10 @@ class JourneyCounts(msgspec.Struct, array_like=True, gc=False):
     ended: dict[str, int] = {}
     refused: dict[str, int] = {}
     held: int = 0
+    revenue: dict[str, int] = {}
+    revenue_held_out: dict[str, int] = {}
+    squares: dict[str, float] = {}
+    squares_held_out: dict[str, float] = {}
 
     def move(self, one: RunMove) -> None:
         """Count what has happened to a run."""
@@ -97,6 +107,12 @@ class RunCounts(StoredCounts[JourneyCounts]):
         for one in moves:
             self.of(one.journey).move(one)
         self.mark_changed(dict.fromkeys(one.journey for one in moves))
+
+    def value(self, moves: Iterable[ValueMove]) -> None:
+        """Count changes of the money of goals."""
+        for one in moves:
+            add_value(self.of(one.owner), one)
+            self.mark_changed((one.owner,))
 
     def active_versions(self) -> Iterator[str]:
         """Yield the versions that runs walk."""

@@ -68,6 +68,8 @@ class JourneysInUse:
         The clauses that the evaluation of the user's conditions has to watch.
     events
         Names of the events to which a journey may react.
+    has_goals
+        Whether one of them has a goal.
     reached
         The places to which runs have come, by journey, if a test of journeys asks for them; otherwise ``None``.
     """
@@ -99,6 +101,7 @@ class JourneysInUse:
                     name = one.journey.name if signal == "cart_left" else ""
                     self._by_signal.setdefault((signal, name), []).append(one)
         self.events = frozenset(events)
+        self.has_goals = any(one.journey.goal is not None for one in self.by_version.values())
         self.reached: set[tuple[str, Place]] | None = None
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ from models.fold.failures import MAX_FAILURES, FoldBroken, StepFailed
 from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.known_failures import BEFORE_ALL, KnownFailures
 from models.fold.memo import content_key, encode_memo
-from models.fold.partition_state import PartitionState
+from models.fold.partition_state import PartitionState, count_engagement
 from models.fold.piece import Piece
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
@@ -246,8 +246,7 @@ class _Slice:
             state.store_users()
             state.members.move(piece.moves)
             state.stages.count(piece.stages)
-            state.runs.move(piece.runs)
-            state.campaigns.move(piece.campaigns)
+            count_engagement(state, piece)
         except Exception as error:
             for entry in facts.popped:
                 state.due.add(*entry)

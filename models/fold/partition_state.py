@@ -14,6 +14,8 @@ from models.fold.journey_counts import RunCounts
 from models.fold.live_user import LiveUser, live_user
 from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
+from models.fold.message_counts import CountedMessages
+from models.fold.piece import Piece
 from models.fold.reaching import NOTED_PER_PIECE, Reaching
 from models.fold.stages import StageCounts
 from models.fold.versions import CONFIGURATION, POPULATION
@@ -37,9 +39,9 @@ class PartitionState:
     ----------
     due, walks
         Users by their next timer, and the walks of campaigns over them.
-    members, stages, buyers, runs, campaigns
-        Counts of members of segments by rule, of users by stage, of buyers by cut points, of runs of journeys, and of
-        users in campaigns.
+    members, stages, buyers, runs, campaigns, messages
+        Counts of members of segments by rule, of users by stage, of buyers by cut points, of runs, of users in
+        campaigns, and of messages.
     memo
         The partition's clock and counters.
     versions
@@ -71,6 +73,7 @@ class PartitionState:
         self.buyers = BuyerCounts(committed)
         self.runs = RunCounts(committed)
         self.campaigns = CountedCampaigns(committed)
+        self.messages = CountedMessages(committed)
         self.walks = CampaignWalks(self.versions, committed, self.memo.now)
         for key, packed in committed.records.items():
             if key[:1] != CONTROL and (due := codec.header(packed)[1]) != NEVER:
@@ -146,7 +149,7 @@ class PartitionState:
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Return the encoded users that have changed since the last call."""
         changed = dict[bytes, bytes | None](self._changed)
-        for one in (self.members, self.stages, self.buyers, self.runs, self.campaigns):
+        for one in (self.members, self.stages, self.buyers, self.runs, self.campaigns, self.messages):
             changed.update(one.take_changes())
         self._changed.clear()
         return changed
@@ -274,3 +277,12 @@ class PartitionState:
             self._cutoffs = Cutoffs(now - settings.order_within, self.memo.floor, now - settings.remember_orders)
             self._cutoffs_at = now
         return self._cutoffs
+
+
+def count_engagement(state: PartitionState, piece: Piece) -> None:
+    """Count what a piece has changed in journeys and campaigns: runs, users, messages, and the money of goals."""
+    state.runs.move(piece.runs)
+    state.campaigns.move(piece.campaigns)
+    state.messages.move(piece.messages)
+    state.runs.value(one for one in piece.values if not one.is_campaign)
+    state.campaigns.value(one for one in piece.values if one.is_campaign)

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.conditions.steps import ClauseStep
+from models.engage.attribution import CreditMove, ValueMove
 from models.engage.campaigns.moves import CampaignMove
 from models.engage.campaigns.orders import Order
 from models.engage.journeys.walking import RunMove
@@ -34,6 +35,7 @@ from models.fold.effects import StepEffects
 from models.fold.failures import EVENT, STATEMENT, Cause
 from models.fold.live_user import LiveUser
 from models.fold.members import MemberCounts, SegmentMove, StayingMember
+from models.fold.message_counts import MessageMove
 from models.fold.piece_outputs import PieceOutputs
 from models.fold.piece_timers import PieceTimers
 from models.fold.scores import PieceScores
@@ -42,6 +44,7 @@ from models.fold.versions import Versions
 from models.profile.ledger import IssuedRfm, Ledger, Timer
 from models.profile.numbers import NOW, Numbers
 from models.profile.open_examples import OpenExample
+from models.profile.state import KnownOrder
 
 Task = Callable[[StepEffects, Ledger, PieceScores], None]
 """A part of a step that waits for the third pass, because it needs the ledger or the scores."""
@@ -99,6 +102,8 @@ class Step(msgspec.Struct, eq=False, gc=False):
         The campaign in which the turn of the user has come; ``None`` for none.
     rfm
         The scores of a buyer that the step issues (:mod:`models.fold.rfm`); ``None`` for none.
+    order
+        The order of the event as it is known after the step, if goals may read it; otherwise ``None``.
     """
 
     user: LiveUser
@@ -121,6 +126,7 @@ class Step(msgspec.Struct, eq=False, gc=False):
     is_goal: bool = False
     judges: tuple[Order, ...] = ()
     turn_of: Order | None = None
+    order: KnownOrder | None = None
 
     @property
     def at(self) -> int:
@@ -132,7 +138,13 @@ class Step(msgspec.Struct, eq=False, gc=False):
         """Whether the step has something to decide that is known before the scores."""
         if self.agenda is not None or self.clauses is not None or self.judges or self.turn_of is not None:
             return True
-        return self.is_awaited or self.is_goal or self.adoption is not None or self.rfm is not None
+        return (
+            self.is_awaited
+            or self.is_goal
+            or self.adoption is not None
+            or self.rfm is not None
+            or self.order is not None
+        )
 
     @property
     def cause(self) -> str:
@@ -205,6 +217,8 @@ class Piece:
         What has happened to runs of journeys.
     campaigns
         What has happened to users in campaigns.
+    messages, values
+        What has happened to messages of journeys and campaigns and to their credits, and to the money of their goals.
     walks
         The walks of the campaigns; ``None`` if no campaign was started.
     completes_conditions
@@ -232,6 +246,8 @@ class Piece:
         self.stages: list[StageCount] = []
         self.runs: list[RunMove] = []
         self.campaigns: list[CampaignMove] = []
+        self.messages: list[MessageMove | CreditMove] = []
+        self.values: list[ValueMove] = []
         self.walks: CampaignWalks | None = None
         self.completes_conditions = False
         self.completes_orders = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from models.engage.attribution import ReachedGoal
 from models.engage.journeys.orders import RunOrder, released_at, settled
 from models.engage.journeys.walking import RunMove, ended_moves, released_move
 from models.engage.recipient import Recipient
@@ -109,6 +110,8 @@ def tell(piece: Piece, step: Step, moves: list[RunMove], effects: StepEffects) -
     for move in moves:
         piece.runs.append(move)
         piece.outputs.count("journey_moves", move.journey, move.kind, move.outcome)
+        if move.kind == "converted":
+            _reach(piece, move, effects)
         kind = _SIGNALS.get(move.kind)
         if kind is not None:
             value = move.value if isinstance(move.value, int | float) else 0
@@ -124,3 +127,12 @@ def tell(piece: Piece, step: Step, moves: list[RunMove], effects: StepEffects) -
                 value=float(value),
             )
             effects.signals.append(signal)
+
+
+def _reach(piece: Piece, move: RunMove, effects: StepEffects) -> None:
+    """Record the goal of a run, so that its value is counted and its credit given at the end of the step."""
+    compiled = piece.versions.journeys.by_version.get(move.version)
+    if compiled is not None and compiled.journey.goal is not None:
+        name = move.journey
+        goal = ReachedGoal(name, False, move.run, f"{name}/", compiled.journey.goal, move.is_held_out)
+        effects.reach(goal)

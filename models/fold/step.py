@@ -20,6 +20,7 @@ from models.events import MICROS, REPORTED, Channel, Event, Forwarding
 from models.fold import assessment, buyer_steps, campaign_steps, clause_steps, confirmations
 from models.fold.effects import StepEffects
 from models.fold.live_user import LiveUser
+from models.fold.message_counts import outcome_move
 from models.fold.outputs import encode_interaction
 from models.fold.piece import Piece, Step
 from models.fold.scores import PieceScores
@@ -88,6 +89,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
         clause_steps.observe(piece, conditions, step, event, consent)
     if versions.journeys.events or versions.campaigns.goals:
         step.is_awaited, step.is_goal = versions.journeys.reads(event), versions.campaigns.reads(event)
+        if event.order is not None and (versions.journeys.has_goals or versions.campaigns.goals):
+            step.order = facts.known_orders.get(event.order)
     if kind in REPORTED:
         _record_outcome(piece, step, event)
     if event.lines or kind == "purchase":
@@ -167,7 +170,14 @@ def _known_since(facts: Facts, event: Event, now: int) -> int:
 
 
 def _record_outcome(piece: Piece, step: Step, event: Event) -> None:
-    step.later(lambda effects, ledger, _: effects.notices.extend(outcomes.record_outcome(ledger, event)))
+    def record(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
+        before = outcomes.message_of(ledger, event)
+        effects.notices.extend(outcomes.record_outcome(ledger, event))
+        move = outcome_move(before, outcomes.message_of(ledger, event))
+        if move is not None:
+            piece.messages.append(move)
+
+    step.later(record)
     said = event.identity
     if isinstance(said, Forwarding) and said.signal:
         handed = _handed_over(step.user, event, said)

@@ -12,6 +12,7 @@ from models.engage import caps
 from models.engage.proposal import MAX_WAITING_BYTES, MAX_WITHHELD
 from models.identity.runs import join_runs
 from models.profile.campaign_marks import joined_marks
+from models.profile.conversions import joined_conversions
 from models.profile.ledger import Ledger, Pending
 from models.profile.runs import UserRuns
 from models.profile.signals import Signal
@@ -30,7 +31,7 @@ def taken_out(ledger: Ledger) -> Ledger:
 
     Timers and scores are not taken: they follow from the facts.
     """
-    names = ("sent", "withheld", "pending", "fired", "runs", "marks", "campaigns")
+    names = ("sent", "withheld", "pending", "fired", "runs", "marks", "campaigns", "conversions")
     taken = Ledger(**{name: getattr(ledger, name) for name in names})
     empty = Ledger()
     for name in names:
@@ -78,6 +79,8 @@ def join_ledgers(
         ledger.marks = {**visitor.marks, **ledger.marks}
     if visitor.campaigns:
         ledger.campaigns = joined_marks(ledger.campaigns, visitor.campaigns)
+    if visitor.conversions:
+        ledger.conversions = joined_conversions(ledger.conversions, visitor.conversions)
     return _join_pending(ledger, visitor, user, is_over)
 
 

@@ -7,6 +7,7 @@ import msgspec
 from models.conditions.clauses import Scalar
 from models.conditions.user_state import Memberships
 from models.profile.campaign_marks import CampaignMark
+from models.profile.conversions import CountedConversion
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.open_examples import OpenExamples
 from models.profile.runs import UserRuns
@@ -174,6 +175,8 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
         The marks that journeys have set, by name.
     campaigns
         What is known of the user in campaigns that were started, oldest first.
+    conversions
+        The newest conversions, the oldest first (:mod:`models.profile.conversions`).
     """
 
     timers: list[Timer] = []
@@ -196,6 +199,7 @@ class Ledger(msgspec.Struct, array_like=True, eq=False, gc=False):
     runs: Lazily[UserRuns | None] = None
     marks: Lazily[dict[str, Scalar]] = {}
     campaigns: Lazily[list[CampaignMark]] = []
+    conversions: Lazily[tuple[CountedConversion, ...]] = ()
 
 
 defer(Ledger)

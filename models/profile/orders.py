@@ -179,6 +179,16 @@ def refunded(order: KnownOrder) -> int:
     return order.amount if order.known & REFUNDED else min(order.amount, order.claimed)
 
 
+def is_stated(order: KnownOrder) -> bool:
+    """Return whether a purchase has stated an order; otherwise only refunds have named it."""
+    return bool(order.known & _STATED)
+
+
+def is_refunded(order: KnownOrder) -> bool:
+    """Return whether a refund of an order counts."""
+    return bool(order.known & REFUNDED) or refunded(order) > 0
+
+
 def currency_of(order: KnownOrder) -> str:
     """Return the currency in which an order counts."""
     return order.currency or DEFAULT_CURRENCY

@@ -15,6 +15,7 @@ import msgspec
 from models.conditions.user_state import ClauseState, Memberships
 from models.profile.campaign_marks import CampaignMark
 from models.profile.codec import pack, unpack
+from models.profile.conversions import CountedConversion
 from models.profile.ledger import IssuedRfm, Stage
 from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.runs import Run, UserRuns
@@ -65,6 +66,10 @@ def _fill(user: Customer) -> None:
     run = Run(*place, depth=2, settled=START + 4, held_since=START + 9)
     ledger.runs, ledger.marks = UserRuns((run,), {17: START}), {"onboarded": True}
     ledger.campaigns = [CampaignMark("8a1f0c52b7d3e964", "sent", START + 1, START + 2, 1)]
+    converted = CountedConversion(
+        "trial", True, run.id, True, "o1", START + 9, "EUR", 7, 9, "trial/hello", "email", True
+    )
+    ledger.conversions = (converted,)
 
 
 def main() -> None:

@@ -11,18 +11,29 @@ import pytest
 
 from models.delivery import deliveries
 from models.fold import memo
-from models.profile import campaign_marks, codec, ledger, links, open_examples, recent_items, runs, seen_ids, state
+from models.profile import (
+    campaign_marks,
+    codec,
+    conversions,
+    ledger,
+    links,
+    open_examples,
+    recent_items,
+    runs,
+    seen_ids,
+    state,
+)
 
 STORED = {
     "profile": (
-        (state, ledger, links, codec, recent_items, open_examples, seen_ids, runs, campaign_marks),
+        (state, ledger, links, codec, recent_items, open_examples, seen_ids, runs, campaign_marks, conversions),
         codec.SCHEMA,
     ),
     "clock of a partition": ((memo,), memo.SCHEMA),
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "9aa49fd125b6069e",
+    ("profile", 5): "a75d0e1b6e4520b8",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "d04afe0ab797f94f",
 }
