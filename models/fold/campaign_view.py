@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
+from models.configuration.campaigns.definition import rule_name
 from models.fold.campaign_counts import CampaignCounts, key_of, read_campaign_counts
+from models.fold.goal_outline import GoalOutline, goal_of
+from models.fold.message_counts import MessageCounts, message_counts_of
 from models.fold.refused_starts import RefusedStart
 from models.fold.versions import CONFIGURATION, Versions
 
@@ -29,6 +32,8 @@ class StartState(msgspec.Struct, frozen=True):
         Its users.
     number
         Number of the start among those of its name.
+    goal
+        Its goal; ``None`` without one.
     """
 
     id: str
@@ -40,6 +45,7 @@ class StartState(msgspec.Struct, frozen=True):
     by: str
     counts: CampaignCounts
     number: int = 1
+    goal: GoalOutline | None = None
 
     def phase_at(self, now: int) -> str:
         """Return the status at a time: a campaign that runs may not have begun, or may be ``done``."""
@@ -67,6 +73,8 @@ class PartitionCampaigns(msgspec.Struct, frozen=True):
         Number of the newest start by name of the campaign; also of starts that are forgotten.
     refused
         The starts that were refused, oldest first.
+    messages
+        The messages of all starts, by ``campaign@channel``.
     """
 
     partition: int
@@ -76,6 +84,7 @@ class PartitionCampaigns(msgspec.Struct, frozen=True):
     starts: list[StartState]
     numbers: dict[str, int] = {}
     refused: tuple[RefusedStart, ...] = ()
+    messages: dict[str, MessageCounts] = {}
 
 
 def campaigns_of(state: Restored, versions: Versions, now: int) -> PartitionCampaigns:
@@ -91,9 +100,13 @@ def campaigns_of(state: Restored, versions: Versions, now: int) -> PartitionCamp
             order.by,
             read_campaign_counts(state.records.get(key_of(order.id))),
             order.number,
+            goal_of(order.campaign.goal),
         )
         for order in versions.campaigns.orders
     ]
     numbers, refused = versions.campaigns.numbers, versions.campaigns.refused
     names = [campaign.name for campaign in versions.configuration.campaigns]
-    return PartitionCampaigns(state.partition, now, versions.number(CONFIGURATION), names, starts, numbers, refused)
+    known = dict.fromkeys([*names, *(start.campaign for start in starts)])
+    messages = message_counts_of(state.records, map(rule_name, known))
+    number = versions.number(CONFIGURATION)
+    return PartitionCampaigns(state.partition, now, number, names, starts, numbers, refused, messages)

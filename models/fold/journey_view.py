@@ -5,7 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
+from models.configuration.compiled import send_rules
+from models.engage.planner import journey_of
+from models.fold.goal_outline import JourneyOutline, outline_of
 from models.fold.journey_counts import JourneyCounts, key_of, read_counts
+from models.fold.message_counts import MessageCounts, message_counts_of
 from models.fold.run_orders import Pause
 from models.fold.versions import CONFIGURATION, Versions
 
@@ -25,6 +29,10 @@ class JourneyState(msgspec.Struct, frozen=True):
         The pause of the journey; ``None`` if it is not paused.
     is_paused_anywhere
         Whether at least one of the partitions has paused it.
+    messages
+        Its messages, by ``step@channel``.
+    outline
+        Its goal, and the arms of its steps; ``None`` for a journey that only older runs walk.
     """
 
     name: str
@@ -32,6 +40,8 @@ class JourneyState(msgspec.Struct, frozen=True):
     counts: JourneyCounts
     pause: Pause | None = None
     is_paused_anywhere: bool = False
+    messages: dict[str, MessageCounts] = {}
+    outline: JourneyOutline | None = None
 
 
 class PartitionJourneys(msgspec.Struct, frozen=True):
@@ -64,10 +74,17 @@ def journeys_of(state: Restored, versions: Versions, now: int) -> PartitionJourn
     names = {one.journey.name: one.version for one in in_use.current}
     for older in in_use.older:
         names.setdefault(older.name, "")
-    orders = in_use.orders
+    rules = {**send_rules(one.journey for one in in_use.current), **in_use.older_sends}
+    orders, outlines = in_use.orders, {one.journey.name: outline_of(one.journey) for one in in_use.current}
     found = [
         JourneyState(
-            name, version, read_counts(state.records.get(key_of(name))), orders.paused.get(name), name in orders.paused
+            name,
+            version,
+            read_counts(state.records.get(key_of(name))),
+            orders.paused.get(name),
+            name in orders.paused,
+            message_counts_of(state.records, [rule for rule in rules if journey_of(rule) == name]),
+            outlines.get(name),
         )
         for name, version in names.items()
     ]

@@ -5,7 +5,7 @@ A partition keeps one small record for each ``send`` step or campaign and each c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from models.batch import Restored
 from models.engage.attribution import CreditMove
 from models.engage.decisions import Decision
+from models.events import CHANNELS
 from models.fold.stored_counts import StoredCounts, joined
 from models.profile.ledger import SentMessage
 from models.profile.orders import add_money
@@ -121,10 +122,32 @@ def outcome_move(before: SentMessage | None, after: SentMessage | None) -> Messa
     return MessageMove(after.rule, after.channel, "", before.outcome, after.outcome)
 
 
-def message_counts_of(records: dict[bytes, bytes], begin: str) -> dict[str, MessageCounts]:
-    """Return the counts of a partition whose rule begins so: by what follows, as ``step@channel``."""
-    prefix = KEY + begin.encode()
-    return {key[len(prefix) :].decode(): _decode(value) for key, value in records.items() if key.startswith(prefix)}
+def message_counts_of(records: Mapping[bytes, bytes], rules: Iterable[str]) -> dict[str, MessageCounts]:
+    """Return the counts of rules in a partition by ``step@channel``; only their own records are looked up.
+
+    Parameters
+    ----------
+    records
+        The committed records of the partition.
+    rules
+        Names such as ``journey/step`` and ``campaign/name``.
+    """
+    found: dict[str, MessageCounts] = {}
+    for rule in rules:
+        for channel in CHANNELS:
+            content = records.get(KEY + name_of(rule, channel).encode())
+            if content is not None:
+                found[name_of(rule.partition("/")[2], channel)] = _decode(content)
+    return found
+
+
+def joined_by_name(parts: Iterable[Mapping[str, MessageCounts]]) -> dict[str, MessageCounts]:
+    """Return the counts of several partitions together, by name."""
+    found: dict[str, list[MessageCounts]] = {}
+    for part in parts:
+        for name, counts in part.items():
+            found.setdefault(name, []).append(counts)
+    return {name: joined_message_counts(found[name]) for name in sorted(found)}
 
 
 def joined_message_counts(parts: Iterable[MessageCounts]) -> MessageCounts:

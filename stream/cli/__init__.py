@@ -61,7 +61,7 @@ COMMANDS: dict[str, CommandEntry] = {
         "stream.cli.campaigns", "app", "Start, pause and show campaigns: one message to an audience.", ACTIONS
     ),
     "journeys": CommandEntry("stream.cli.journeys", "app", "Show and test the journeys: runs, exits, goals.", ACTIONS),
-    "report": CommandEntry("stream.cli.report", "app", "Show what was counted: users and moves by stage.", ACTIONS),
+    "report": CommandEntry("stream.cli.report", "app", "Show what was counted: stages, goals, lift.", ACTIONS),
     "segments": CommandEntry("stream.cli.segments", "app", "Show the segments by rule, or preview them.", ACTIONS),
     "recommend": CommandEntry("stream.cli.recommend", "recommend", "Recommend items to a user.", ACTIONS),
     "preview": CommandEntry("stream.cli.preview", "preview", "Show a template as a user would get it.", ACTIONS),

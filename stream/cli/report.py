@@ -14,6 +14,7 @@ from models.counting import counted
 from models.fold.moments import moment
 from models.learning.population import SHARES, Population
 from models.units import DAY
+from stream.cli.engagement_reports import campaigns, journeys
 from stream.cli.flow_chart import StageFlow, draw_flows
 from stream.cli.output import Config, Json, print_json, print_line, print_table, short_time, waiting_line
 from stream.installation.recognition import opened
@@ -22,6 +23,10 @@ from stream.lookup.segments import BuyerCounters, SegmentLookups, StageCounters
 from stream.settings.worker_addresses import worker_urls
 
 app = typer.Typer(help="Show what the installation has counted.", no_args_is_help=True, add_completion=False)
+
+
+app.command()(journeys)
+app.command()(campaigns)
 
 
 @app.callback()

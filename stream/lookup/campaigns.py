@@ -8,6 +8,7 @@ import msgspec
 
 from models.fold.campaign_counts import joined_campaign_counts
 from models.fold.campaign_view import PartitionCampaigns, StartState
+from models.fold.message_counts import MessageCounts, joined_by_name
 from models.fold.refused_starts import RefusedStart
 from models.spelling import did_you_mean
 from stream.lookup.client import LookupFailed
@@ -39,6 +40,8 @@ class CampaignStates(NamedTuple):
         Number of the newest start by name of the campaign; also of starts that are forgotten.
     refused
         The starts that partitions have refused, by the number of the partition.
+    messages
+        The messages of all starts, by ``campaign@channel``.
     """
 
     now: int
@@ -48,6 +51,7 @@ class CampaignStates(NamedTuple):
     partitions: dict[str, int]
     numbers: dict[str, int]
     refused: dict[int, tuple[RefusedStart, ...]]
+    messages: dict[str, MessageCounts]
 
     def refusals(self, order: str) -> dict[int, RefusedStart]:
         """Return why partitions have refused a start, by the number of the partition."""
@@ -107,7 +111,8 @@ class CampaignLookups(PartitionLookups):
                 numbers[name] = max(number, numbers.get(name, 0))
         refused = {part.partition: part.refused for part in parts}
         now = min(part.now for part in parts)
-        return CampaignStates(now, newest.configuration, newest.names, starts, partitions, numbers, refused)
+        messages = joined_by_name(part.messages for part in parts)
+        return CampaignStates(now, newest.configuration, newest.names, starts, partitions, numbers, refused, messages)
 
 
 def joined_start(parts: list[StartState]) -> StartState:
@@ -123,4 +128,5 @@ def joined_start(parts: list[StartState]) -> StartState:
         first.by,
         joined_campaign_counts(part.counts for part in parts),
         first.number,
+        first.goal,
     )

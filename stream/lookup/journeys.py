@@ -8,6 +8,7 @@ import msgspec
 
 from models.fold.journey_counts import joined_counts
 from models.fold.journey_view import JourneyState, PartitionJourneys
+from models.fold.message_counts import joined_by_name
 from models.fold.move_prospects import MoveCounts, MoveQuestion, PartitionMoves
 from models.spelling import did_you_mean
 from stream.lookup.client import LookupFailed
@@ -82,7 +83,9 @@ class JourneyLookups(PartitionLookups):
         found = []
         for name, version in versions.items():
             pause = None if None in pauses[name] else pauses[name][0]
-            found.append(JourneyState(name, version, counts[name], pause, any(pauses[name])))
+            messages = joined_by_name(one.messages for part in parts for one in part.journeys if one.name == name)
+            outline = next((one.outline for one in newest.journeys if one.name == name), None)
+            found.append(JourneyState(name, version, counts[name], pause, any(pauses[name]), messages, outline))
         until = max((part.reaches_until for part in parts if part.reaches_until is not None), default=None)
         return JourneyStates(min(part.now for part in parts), newest.configuration, found, until)
 

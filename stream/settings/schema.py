@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from models import durations
-from models.events import ORIGINS, Origin
+from models.events import ORIGINS, Channel, Origin
 from stream.cluster.connection import SaslMechanism
+from stream.settings.costs import CostSection
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port, 0 to 65535 (0 takes a free one)")]
 Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
@@ -354,10 +355,8 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         Folder for the messages that go to no provider. By default ``outbox`` in the data folder.
     allowlist
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
-    smtp, twilio
-        Providers.
-    breaker
-        Pauses of a provider that fails.
+    smtp, twilio, breaker, costs
+        Providers, pauses of a provider that fails, and cost of a message by channel for ``perennial report``.
     unsubscribe_secrets
         Secrets of unsubscribe links: the first one signs, and all are accepted. By default one is made in the data
         folder.
@@ -373,6 +372,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
     smtp: SmtpSection | None = None
     twilio: TwilioSection | None = None
     breaker: BreakerSection = BreakerSection()
+    costs: dict[Channel, CostSection] = {}
     unsubscribe_secrets: list[Secret] = []
     suppression_secrets: list[Secret] = []
 

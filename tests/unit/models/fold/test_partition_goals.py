@@ -70,7 +70,12 @@ def fold(records: list[PartitionRecord], sizes: Iterator[int] | None = None, res
 
 
 def messages(state: Restored) -> dict[str, MessageCounts]:
-    return message_counts_of(state.records, "")
+    """Return the counts by ``rule@channel``."""
+    found: dict[str, MessageCounts] = {}
+    for name in ("sale", "care"):
+        steps = message_counts_of(state.records, [f"{name}/{step}" for step in "abc"])
+        found |= {f"{name}/{place}": one for place, one in steps.items()}
+    return found
 
 
 def money(state: Restored, name: str) -> JourneyCounts:

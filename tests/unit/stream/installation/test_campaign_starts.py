@@ -29,7 +29,7 @@ def states(*starts: StartState, partial: tuple[str, ...] = ()) -> CampaignStates
     """Return the states in three partitions, of which one does not know the partial starts."""
     known = {one.id: 2 if one.id in partial else 3 for one in starts}
     numbers = {one.campaign: one.number for one in sorted(starts, key=lambda one: one.number)}
-    return CampaignStates(20, 1, ["spring"], list(starts), known, numbers, {})
+    return CampaignStates(20, 1, ["spring"], list(starts), known, numbers, {}, {})
 
 
 def test_an_order_has_the_campaign_its_time_and_the_starts_that_were_cancelled() -> None:
@@ -97,7 +97,9 @@ def test_a_start_is_paused_only_if_all_partitions_are_and_its_numbers_add_up() -
 
 
 def test_the_newest_start_of_a_name_counts_and_other_names_are_explained() -> None:
-    found = CampaignStates(5, 1, ["spring", "summer"], [state(), state(name="s2", start=2)], {"s1": 2, "s2": 2}, {}, {})
+    found = CampaignStates(
+        5, 1, ["spring", "summer"], [state(), state(name="s2", start=2)], {"s1": 2, "s2": 2}, {}, {}, {}
+    )
 
     assert found.newest("spring").id == "s2"
     with pytest.raises(UnknownCampaign, match="was not started"):
