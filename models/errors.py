@@ -24,6 +24,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``FoldBroken``, models.fold: stop the lane, because its code fails for every record.
   - ``ModelsFailed``, models.fold: reject the record that caused it; publish models that give a score.
   - ``UnknownSegment``, models.fold: name one of the segments by rule.
+  - ``JourneyNotKnown``, models.fold: name one of the journeys in use.
   - ``NothingRecorded``, models.journey_tests: name another user, another time, or a journey.
   - ``MissingPayload``, models.fold: begin the rebuild again, or use the earlier code.
   - ``NotLinked``, models.identity: name two ids that are linked.
