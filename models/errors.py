@@ -20,6 +20,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``UnknownLevel``, models.levels: stop, because only another release can read that log.
   - ``StateDamaged``, models.errors: stop, because the stored bytes differ from the written ones.
   - ``OutputTooLarge``, models.errors: reject the record that caused it.
+  - ``InvalidPushAddress``, models.delivery: refuse the address.
   - ``SecretMissing``, models.delivery: hold messages until the secret is set.
   - ``FoldBroken``, models.fold: stop the lane, because its code fails for every record.
   - ``ModelsFailed``, models.fold: reject the record that caused it; publish models that give a score.
