@@ -91,7 +91,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A limit on marketing messages to one user.
+    """A limit on messages to one user.
 
     Attributes
     ----------
@@ -101,11 +101,17 @@ class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
         Length of the rolling window, milliseconds.
     channel
         Channel that is limited; ``None`` limits all channels together.
+    category
+        Category that is limited.
+    journey
+        Journey that is limited; empty limits all messages of the category.
     """
 
     messages: int
     within: int
     channel: Channel | None = None
+    category: Category = "marketing"
+    journey: str = ""
 
 
 class QuietHours(msgspec.Struct, frozen=True):

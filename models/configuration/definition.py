@@ -109,11 +109,25 @@ class RuleDefinition(_Section, frozen=True, kw_only=True):
 
 
 class CapDefinition(_Section, frozen=True, kw_only=True):
-    """A limit on marketing messages to one user within a rolling window, on one channel or on all together."""
+    """A limit on messages to one user within a rolling window, on one channel or on all together.
+
+    Attributes
+    ----------
+    messages, within
+        The maximum number of messages, and the length of the window.
+    channel
+        Only messages on this channel; without it, those on all channels together.
+    category
+        ``marketing`` by default. A cap on ``transactional`` messages also stops receipts.
+    journey
+        Only messages of this journey, whatever its category.
+    """
 
     messages: Annotated[int, Meta(ge=0)]
     within: Duration
     channel: Channel | None = None
+    category: Category | None = None
+    journey: str | None = None
 
 
 class QuietHoursDefinition(_Section, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):

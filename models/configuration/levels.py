@@ -148,6 +148,14 @@ def _find_identity(configuration: Configuration) -> Iterator[tuple[str, object]]
             yield f"churn.activity[{i}]", kind
 
 
+def _find_caps(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, cap in enumerate(configuration.caps):
+        if cap.journey:
+            yield f"caps[{i}].journey", cap.journey
+        elif cap.category != "marketing":
+            yield f"caps[{i}].category", cap.category
+
+
 def _find_purposes(configuration: Configuration) -> Iterator[tuple[str, object]]:
     if configuration.consent.purposes:
         yield "consent.purposes", list(configuration.consent.purposes)
@@ -165,6 +173,7 @@ ADDITIONS: tuple[Addition, ...] = (
     Addition(2, _names(_CONDITIONS), _find_conditions),
     Addition(2, _names(_JOURNEYS), _find_journeys),
     Addition(2, _names(_CAMPAIGNS), _find_campaigns),
+    Addition(2, _names("Cap: category category=marketing category=transactional journey"), _find_caps),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
     Addition(2, _names(_CONSENT), _find_purposes),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),

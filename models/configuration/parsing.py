@@ -14,6 +14,7 @@ from models.configuration import stages
 from models.configuration import templates as liquid
 from models.configuration.campaigns.definition import Campaign
 from models.configuration.campaigns.parsing import check_campaigns, parse_campaigns
+from models.configuration.categories import Category
 from models.configuration.compiled import (
     ACTIVITY,
     Cap,
@@ -29,6 +30,7 @@ from models.configuration.compiled import (
 )
 from models.configuration.confirming import confirmation
 from models.configuration.definition import (
+    CapDefinition,
     ChurnDefinition,
     ConsentDefinition,
     Definition,
@@ -86,7 +88,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     Examples
     --------
     >>> parse({"caps": [{"messages": 3, "within": "7d"}]}, {}).caps
-    (Cap(messages=3, within=604800000, channel=None),)
+    (Cap(messages=3, within=604800000, channel=None, category='marketing', journey=''),)
     """
     written = read(mapping, Definition)
     if written.timezone not in zones.names():
@@ -117,7 +119,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         consent=_consent(written.consent),
         churn=_churn(written.churn),
         rules=rules,
-        caps=tuple(Cap(cap.messages, milliseconds(cap.within), cap.channel) for cap in written.caps),
+        caps=tuple(_cap(cap, f"caps[{i}]", journeys) for i, cap in enumerate(written.caps)),
         quiet_hours=quiet,
         templates={name: templates[name] for name in sorted(used)} | asking,
         segments=segments,
@@ -135,6 +137,21 @@ def _rules(written: Sequence[RuleDefinition], templates: Mapping[str, Template])
             raise InvalidConfiguration(f"rules[{i}].name", rule.name, "a name that no other rule has")
         seen.add(rule.name)
     return rules
+
+
+def _cap(written: CapDefinition, path: str, journeys: Sequence[Journey]) -> Cap:
+    category: Category = written.category or "marketing"
+    if written.journey is not None:
+        named = {journey.name: journey for journey in journeys}
+        if written.journey not in named:
+            allowed = f"one of the journeys: {', '.join(named)}" if named else "the name of a journey; there is none"
+            raise InvalidConfiguration(f"{path}.journey", written.journey, allowed)
+        category = named[written.journey].category
+        if written.category not in (None, category):
+            allowed = f"{category}, which is the category of the journey {written.journey}"
+            raise InvalidConfiguration(f"{path}.category", written.category, allowed)
+    within = milliseconds(written.within)
+    return Cap(written.messages, within, written.channel, category, written.journey or "")
 
 
 def _quiet_hours(written: QuietHoursDefinition | None) -> QuietHours | None:

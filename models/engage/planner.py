@@ -14,7 +14,6 @@ import msgspec
 from models.configuration.categories import Category
 from models.configuration.compiled import Configuration, Rule, Trigger
 from models.configuration.templates import TemplateError
-from models.durations import written
 from models.engage import caps, consent, quiet_hours
 from models.engage.composing import certain, compose, compose_fallback, context
 from models.engage.decisions import Decision, Reason
@@ -233,10 +232,9 @@ class Planner:
             return "no_address", ""
         if channel in self.paused:
             return "channel_paused", ""
-        if rule.category == "marketing":
-            cap = caps.reached(self.configuration.caps, customer.ledger.sent, channel, now)
-            if cap is not None:
-                return "capped", f"{cap.messages} in {written(cap.within)} over {cap.channel or 'all channels'}"
+        cap = caps.reached(self.configuration.caps, customer.ledger.sent, rule, channel, now)
+        if cap is not None:
+            return "capped", caps.in_words(cap)
         return "", ""
 
     def _render(self, proposal: Proposal, channel: Channel, expires: int) -> Decision:

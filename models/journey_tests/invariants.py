@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from models.configuration.compiled import Configuration
 from models.durations import written
 from models.engage import consent, quiet_hours
+from models.engage.decisions import Decision
+from models.engage.planner import journey_of
 from models.engage.user_zone import zone_of
 from models.fold.moments import moment
 from models.journey_tests.memory import MemoryInstallation
@@ -48,7 +51,7 @@ class Invariants:
         self._configuration = configuration
         self._installation = installation
         self._wanted = frozenset(wanted)
-        self._marketing: dict[str, list[TimelineEntry]] = {}
+        self._counted: defaultdict[str, list[Decision]] = defaultdict(list)
         self._accepted: set[str] = set()
         self.violations: list[BrokenInvariant] = []
 
@@ -66,8 +69,10 @@ class Invariants:
         decision, message = entry.decision, entry.message
         if entry.kind in ("dropped", "deferred") and not entry.reason:
             yield "every_drop_has_a_reason", f"{entry.name} was {entry.kind} without a reason"
-        if entry.kind == "sent" and decision is not None and decision.category == "marketing":
-            yield from self._capped(entry)
+        if entry.given_up:
+            self._counted[entry.user] = [one for one in self._counted[entry.user] if one.id != entry.given_up]
+        if entry.kind == "sent" and decision is not None:
+            yield from self._capped(entry.user, decision)
         if message is None:
             return
         if message.id in self._accepted:
@@ -85,15 +90,18 @@ class Invariants:
         if quiet is not None and quiet_hours.check(quiet, zone, entry.at).is_quiet:
             yield "never_in_quiet_hours", f"{entry.name} was sent at {moment(entry.at)}, which is quiet in {zone.name}"
 
-    def _capped(self, entry: TimelineEntry) -> Iterator[tuple[Invariant, str]]:
-        sent = self._marketing.setdefault(entry.user, [])
-        sent.append(entry)
+    def _capped(self, user: str, decision: Decision) -> Iterator[tuple[Invariant, str]]:
+        self._counted[user].append(decision)
         for cap in self._configuration.caps:
-            channels = [one.decision.channel for one in sent if one.decision and entry.at - one.at < cap.within]
-            number = len(channels) if cap.channel is None else channels.count(cap.channel)
-            if number > cap.messages:
-                over = cap.channel or "all channels"
-                yield (
-                    "never_above_caps",
-                    f"{number} messages within {written(cap.within)} over {over}; the cap is {cap.messages}",
-                )
+            counted = [
+                one
+                for one in self._counted[user]
+                if decision.at - one.at < cap.within
+                and one.category == cap.category
+                and (cap.channel is None or one.channel == cap.channel)
+                and (not cap.journey or journey_of(one.rule) == cap.journey)
+            ]
+            if counted and counted[-1] is decision and len(counted) > cap.messages:
+                over = (cap.channel or "all channels") + (f", journey {cap.journey}" if cap.journey else "")
+                says = f"{len(counted)} messages within {written(cap.within)} over {over}; the cap is {cap.messages}"
+                yield "never_above_caps", says

@@ -65,6 +65,8 @@ class TimelineEntry(NamedTuple):
         The decision of the planner.
     reason
         Why a message was deferred or dropped.
+    given_up
+        Id of a message that was decided, and that delivery has certainly not sent.
     """
 
     at: int
@@ -76,6 +78,7 @@ class TimelineEntry(NamedTuple):
     message: Message | None = None
     decision: Decision | None = None
     reason: str = ""
+    given_up: str = ""
 
     def in_words(self) -> str:
         """Return the entry as a line for people."""
@@ -172,8 +175,11 @@ class Timeline:
         if event.type != "message_sent":
             rule, said = str((event.properties or {}).get("rule", "")), event.reason or ""
             reason = said.partition(":")[0]
+            given_up = "" if event.type == "message_unknown" else event.message or ""
             entry = TimelineEntry(
-                at, event.user, "dropped", rule, f"by delivery: {said}", self._template(rule), reason=reason
+                *(at, event.user, "dropped", rule, f"by delivery: {said}", self._template(rule)),
+                reason=reason,
+                given_up=given_up,
             )
             self.entries.append(entry)
 

@@ -27,6 +27,7 @@ from models.log import Instruction, Use, opening
 from models.profile.ledger import Ledger, SentMessage
 from models.wire.withdrawals import channels_of
 from tests.support.event_logs import START, fold_log, written
+from tests.support.people import rule
 
 MESSAGE = "0" * 32
 
@@ -183,12 +184,23 @@ def _sent(number: int, at: int, **changed: str) -> SentMessage:
 def test_a_suppressed_message_keeps_its_reason_and_does_not_count_towards_a_cap() -> None:
     ledger = Ledger(sent=[_sent(1, START), _sent(2, START + 1)], fired={"win_back": START + 1})
     cap = [Cap(2, 1_000)]
-    assert caps.reached(cap, ledger.sent, "sms", START + 2) is not None
+    assert caps.reached(cap, ledger.sent, rule(), "sms", START + 2) is not None
 
     assert outcomes.record_outcome(ledger, _suppressed(ledger.sent[1].id)) == []
 
     assert (ledger.sent[1].outcome, ledger.sent[1].because) == ("suppressed", "bounce (all)")
-    assert caps.reached(cap, ledger.sent, "sms", START + 2) is None
+    assert caps.reached(cap, ledger.sent, rule(), "sms", START + 2) is None
+
+
+@pytest.mark.parametrize("reason", ["rejected: no such number", "expired: not handed over", "withdrawn: unsubscribed"])
+def test_a_message_that_delivery_gave_up_gives_its_place_under_the_cap_back(reason: str) -> None:
+    ledger = Ledger(sent=[_sent(1, START), _sent(2, START + 1)], fired={"win_back": START + 1})
+    failed = msgspec.structs.replace(_reported("message_failed"), message=ledger.sent[1].id, reason=reason)
+
+    outcomes.record_outcome(ledger, failed)
+
+    assert caps.reached([Cap(2, 1_000)], ledger.sent, rule(), "sms", START + 2) is None
+    assert ledger.fired == {"win_back": START}
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,8 @@ def test_caps_count_the_decisions_within_their_window() -> None:
     assert broken(invariants(), decided(NOON, "sms"), decided(NOON + 1, "sms")) == ["never_above_caps"]
     transactional = [decided(NOON + i, category="transactional") for i in range(3)]
     assert broken(invariants(), *transactional) == []
+    given_up = TimelineEntry(NOON, "ada", "dropped", "r", reason="rejected", given_up="0" * 32)
+    assert broken(invariants(), decided(NOON, "sms"), given_up, decided(NOON + 1, "sms")) == []
 
 
 def test_quiet_hours_are_those_of_the_zone_of_the_user() -> None:
