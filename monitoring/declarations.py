@@ -205,8 +205,8 @@ DECLARED: tuple[Declared, ...] = (
     Declared(
         "bounces",
         "counter",
-        "Refusals by class: hard (bad address), second (hard if repeated), stop (the recipient opted out), soft "
-        "(temporary) or sender (caused by us).",
+        "Refusals by class: hard (bad address), gone (address of a device that has ended), second (hard if repeated), "
+        "stop (the recipient opted out), soft (temporary) or sender (caused by us).",
         ("channel", "class"),
         initial=[(channel, kind) for channel in ("email", "sms") for kind in ("hard", "soft", "sender")],
     ),

@@ -11,10 +11,10 @@ from typing import Literal
 
 from models.units import DAY
 
-Bounce = Literal["", "hard", "second", "sender", "stop", "soft"]
-"""``hard``: no such recipient. ``second``: hard if the same answer comes at least :data:`MIN_APART_MS` later.
-``sender``: our fault. ``stop``: the recipient asked the provider to stop. ``soft``: it says nothing about the
-address. Empty: no refusal."""
+Bounce = Literal["", "hard", "gone", "second", "sender", "stop", "soft"]
+"""``hard``: no such recipient. ``gone``: the address of a device has ended, which is usual for push. ``second``: hard
+if the same answer comes at least :data:`MIN_APART_MS` later. ``sender``: our fault. ``stop``: the recipient asked the
+provider to stop. ``soft``: it says nothing about the address. Empty: no refusal."""
 
 Stage = Literal["sender", "recipient", "content"]
 """Step of an SMTP conversation that was refused: MAIL FROM, RCPT TO, or the content after DATA."""
@@ -49,6 +49,25 @@ TWILIO: dict[str, Bounce] = {
 All others say nothing about the address. These include 30003 (unreachable) and 30004 (blocked), because a phone may be
 switched off.
 """
+
+# https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
+FCM: dict[str, Bounce] = {
+    "UNREGISTERED": "gone",  # The app was removed, or its token was replaced.
+    "INVALID_ARGUMENT": "sender",  # A field of the message is wrong; if it is the token, the class is ``gone``.
+    "SENDER_ID_MISMATCH": "sender",  # The token belongs to another project.
+    "THIRD_PARTY_AUTH_ERROR": "sender",  # The project lacks a valid key for Apple's service or for web push.
+}
+"""FCM's error codes that say something about the device or about us."""
+
+WEB_PUSH: dict[int, Bounce] = {
+    404: "gone",  # The subscription has ended (RFC 8030, section 7.3).
+    410: "gone",  # The same.
+    400: "sender",  # The request is wrong.
+    401: "sender",  # The signature is wrong.
+    403: "sender",  # The subscription was made with another key.
+    413: "sender",  # The message is too long.
+}
+"""Answers of web push services that say something about the subscription or about us."""
 
 
 def enhanced_code(text: str) -> str:
@@ -112,3 +131,36 @@ def of_twilio(code: str) -> Bounce:
     ('stop', 'soft', '')
     """
     return TWILIO.get(code, "soft") if code else ""
+
+
+def of_fcm(code: str, *, names_token: bool = False) -> Bounce:
+    """Return the class of one of FCM's error codes.
+
+    Parameters
+    ----------
+    code
+        Value of ``errorCode``; empty without one.
+    names_token
+        Whether the answer says that the token is what is wrong.
+
+    Examples
+    --------
+    >>> of_fcm("UNREGISTERED"), of_fcm("INVALID_ARGUMENT"), of_fcm("INVALID_ARGUMENT", names_token=True)
+    ('gone', 'sender', 'gone')
+    >>> of_fcm("QUOTA_EXCEEDED"), of_fcm("")
+    ('soft', '')
+    """
+    if names_token and code == "INVALID_ARGUMENT":
+        return "gone"
+    return FCM.get(code, "soft") if code else ""
+
+
+def of_web_push(status: int) -> Bounce:
+    """Return the class of a push service's answer, by its status.
+
+    Examples
+    --------
+    >>> of_web_push(410), of_web_push(403), of_web_push(429)
+    ('gone', 'sender', 'soft')
+    """
+    return WEB_PUSH.get(status, "soft")

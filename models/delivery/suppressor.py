@@ -109,8 +109,8 @@ class Suppressor:
             return self._taken(message)
         if result.bounce == "stop":
             return [self._entry(message.to, "stop", now, source)]
-        if result.bounce in ("hard", "second"):
-            return self._bounced(message.to, result.bounce == "hard", now, source)
+        if result.bounce in ("hard", "gone", "second"):
+            return self._bounced(message.to, result.bounce != "second", now, source)
         return []
 
     def after_report(self, report: AddressReport, now: int) -> list[Output]:
@@ -155,7 +155,10 @@ class Suppressor:
     # --- inside
 
     def _count(self, address: str, result: Result, now: int) -> None:
-        """Count an answer for the guard. An address counts as a bounce only once, because one address is no storm."""
+        """Count an answer for the guard. An address counts as a bounce only once, because one address is no storm.
+
+        An address that has ended (``gone``) counts as an attempt alone. A tenth of all devices is usual, and no storm.
+        """
         if result.status in ("delivered", "rejected"):
             known = "bounce" in in_force(self._list.marks(self.channel, address))
             domain = domain_of(self.channel, address) or ALL

@@ -15,8 +15,8 @@ from models.configuration.compiled import Configuration, Rule, campaign_rule
 from models.configuration.templates import CONFIRM
 from models.delivery.address_hashes import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
+from stream.settings.fields import Secret
 from stream.settings.loading import Settings
-from stream.settings.schema import Secret
 from stream.settings.sources import InvalidSettings
 
 SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}

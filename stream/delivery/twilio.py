@@ -7,8 +7,6 @@ Twilio's list of messages.
 from __future__ import annotations
 
 from base64 import b64encode
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -19,6 +17,7 @@ from models.delivery.messages import Message
 from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
 from stream.delivery.provider import LastCheck, allow
+from stream.delivery.retry_after import http_date, retry_after
 from stream.settings.schema import TwilioSection
 
 MAX_CONCURRENCY = 16
@@ -154,7 +153,7 @@ def _result(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Result
     detail = f"{status} {content.get('code', '')} {content.get('message', response.reason or '')}"
     detail = " ".join(detail.split())
     if status in (429, 503):
-        return Result("failed", detail, retry_after=_retry_after(response), trouble=True)
+        return Result("failed", detail, retry_after=retry_after(response.headers), trouble=True)
     if status in (401, 403):
         # The fault is in our credentials, not in this recipient. Once they are repaired, the message can be sent.
         return Result("failed", detail, trouble=True)
@@ -165,26 +164,9 @@ def _result(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Result
     return Result("rejected", detail, bounce=of_twilio(code), code=f"{status} {code}".strip())
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Return the seconds of a ``Retry-After``. A date is compared with the date of the answer."""
-    value = response.headers.get("Retry-After", "")
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    until, since = _date(value), _date(response.headers.get("Date", ""))
-    return None if until is None or since is None else max((until - since).total_seconds(), 0.0)
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return date if date.tzinfo is not None else None
-
-
 def _is_of(listed: dict[str, Any], message: Message) -> bool:
     """Return whether a listed SMS has our message's number and text; a trial account puts words before the text."""
-    created = _date(str(listed.get("date_created", "")))
+    created = http_date(str(listed.get("date_created", "")))
     if created is None or created.timestamp() * 1_000 < message.at - MINUTE:
         return False
     return listed.get("to") == message.to and str(listed.get("body", "")).endswith(message.text.strip())

@@ -28,7 +28,8 @@ from models.spelling import did_you_mean
 from stream.cluster.connection import Connection, SecurityProtocol
 from stream.cluster.topics import EMBEDDED_PARTITIONS, PARTITIONS
 from stream.settings import installation_record, sources
-from stream.settings.schema import Secret, Sections, TlsSection
+from stream.settings.fields import Secret
+from stream.settings.schema import Sections, TlsSection
 from stream.settings.sources import Given, InvalidSettings
 
 FILE = "perennial.yaml"

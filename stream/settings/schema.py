@@ -10,13 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from models import durations
 from models.events import ORIGINS, Channel, Origin
 from stream.cluster.connection import SaslMechanism
 from stream.settings.costs import CostSection
+from stream.settings.fields import Duration, Port, Secret
+from stream.settings.push_schema import PushSection
 
-Port = Annotated[int, Meta(ge=0, le=65535, description="a port, 0 to 65535 (0 takes a free one)")]
-Duration = Annotated[str, Meta(pattern=durations.PATTERN, description=durations.ALLOWED)]
 Servers = Annotated[
     str,
     Meta(
@@ -38,26 +37,6 @@ HostPort = Annotated[str, Meta(pattern=r"^[^\s,/]+:[0-9]{1,5}$", description="ho
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
-
-
-class Secret(_Section, frozen=True, kw_only=True):
-    """Place of a secret, never the secret itself.
-
-    Attributes
-    ----------
-    env
-        Name of an environment variable.
-    file
-        Path of a file; white space at its end is ignored.
-    """
-
-    env: Annotated[str, Meta(min_length=1)] | None = None
-    file: Annotated[str, Meta(min_length=1)] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a secret with two places, and one without a place."""
-        if (self.env is None) == (self.file is None):
-            raise ValueError("Expected {env: NAME} or {file: PATH}")
 
 
 class WriteKeySection(Secret, frozen=True, kw_only=True):
@@ -355,7 +334,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         Folder for the messages that go to no provider. By default ``outbox`` in the data folder.
     allowlist
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
-    smtp, twilio, breaker, costs
+    smtp, twilio, push, breaker, costs
         Providers, pauses of a provider that fails, and cost of a message by channel for ``perennial report``.
     unsubscribe_secrets
         Secrets of unsubscribe links: the first one signs, and all are accepted. By default one is made in the data
@@ -371,6 +350,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
     allowlist: list[str] = []
     smtp: SmtpSection | None = None
     twilio: TwilioSection | None = None
+    push: PushSection | None = None
     breaker: BreakerSection = BreakerSection()
     costs: dict[Channel, CostSection] = {}
     unsubscribe_secrets: list[Secret] = []

@@ -63,12 +63,15 @@ def test_every_reason_of_the_suppression_list_is_explained() -> None:
 def test_every_code_about_an_address_is_in_the_row_of_its_class() -> None:
     section = PAGE.split("## Bounces\n")[1]
     rows = {row[1]: row[0] for row in re.finditer(r"^\| `(\w+)` \|.*$", section, re.MULTILINE)}
-    codes: dict[str, set[str]] = {"stop": set(), "soft": set()}
+    codes: dict[str, set[str]] = {"stop": set(), "soft": set(), "gone": set()}
     codes |= {"hard": {*bounces.HARD}, "second": {*bounces.SECOND}, "sender": {*bounces.SENDER}}
     for code, says in bounces.TWILIO.items():
         codes[says].add(code)
+    for name, says in (*bounces.FCM.items(), *((str(status), says) for status, says in bounces.WEB_PUSH.items())):
+        codes[says].add(name)
 
+    written = re.compile(r"(?<![\w.])(?:[245]\.\d\.\d+|\d{5}|4\d\d|[A-Z]+_[A-Z_]+|UNREGISTERED)(?![\w.]*\d)")
     assert rows.keys() == codes.keys()
     for kind, wanted in codes.items():
-        found = set(re.findall(r"(?<![\w.])(?:[245]\.\d\.\d+|\d{5})(?![\w.]*\d)", rows[kind].partition("| what")[0]))
+        found = set(written.findall(rows[kind]))
         assert found - {"30003", "30004"} == wanted, kind

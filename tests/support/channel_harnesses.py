@@ -20,10 +20,12 @@ import msgspec
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.events import Channel
+from stream.delivery.fcm import Fcm
 from stream.delivery.outbox import Outbox
 from stream.delivery.provider import LastCheck, Provider, allow
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
+from tests.support.fcm import FakeFcm, device, fcm_error, push_message, serving_fcm
 from tests.support.letters import LINK, letter, text_message
 from tests.support.mail import FakeMailServer, serving, smtp_section
 from tests.support.processes import await_true
@@ -211,6 +213,55 @@ class TwilioHarness(ChannelHarness):
         await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
 
 
+class FcmHarness(ChannelHarness):
+    """FCM's HTTP v1 API against a server that speaks it."""
+
+    def __init__(self, server: FakeFcm, provider: Provider) -> None:
+        super().__init__("sms")
+        self._server = server
+        self._provider = provider
+
+    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
+        """Send a push message."""
+        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
+
+    def recorded(self) -> list[Recorded]:
+        """Return all accepted messages."""
+        return [Recorded(sent["token"], sent["notification"]["body"]) for sent in self._server.sent]
+
+    def refused(self) -> Message:
+        """Return a message to an app that was removed."""
+        message = self.message(to=device(99))
+        self._server.answers[message.to] = [fcm_error(404, "UNREGISTERED", general="NOT_FOUND")]
+        return message
+
+    @asynccontextmanager
+    async def refusing(self, message: Message) -> AsyncIterator[None]:
+        """Answer that there were too many messages."""
+        self._server.answers[message.to] = [fcm_error(429, "QUOTA_EXCEEDED")]
+        yield
+        self._server.answers.clear()
+
+    def dropping(self, message: Message) -> None:
+        """Make the server drop the connection after the request."""
+        self._server.dropping = {message.to}
+
+    @asynccontextmanager
+    async def hanging(self, message: Message) -> AsyncIterator[None]:
+        """Leave messages to this device without an answer."""
+        self._server.hanging = {message.to}
+        yield
+        self._server.hanging = set()
+
+    async def reached(self, message: Message) -> None:
+        """Wait until the server has the request."""
+        await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
+
+    def message(self, number: int = 0, **changed: object) -> Message:
+        """Make a message to a device."""
+        return push_message(number, **changed)
+
+
 Open = Callable[[Path, int], AbstractAsyncContextManager[ChannelHarness]]
 """Function that opens a harness, given an empty folder and an unused port."""
 
@@ -242,13 +293,28 @@ async def _twilio(_: Path, __: int) -> AsyncIterator[ChannelHarness]:
         await provider.close()
 
 
+@asynccontextmanager
+async def _fcm(_: Path, __: int) -> AsyncIterator[ChannelHarness]:
+    async with serving_fcm(FakeFcm()) as server:
+        provider = Fcm(server.section, server.account, timeout_s=TIMEOUT_S)
+        yield FcmHarness(server, provider)
+        await provider.close()
+
+
 HARNESSES: Mapping[str, Open] = {
     "outbox of email": _outbox_of_email,
     "outbox of sms": _outbox_of_sms,
     "email": _smtp,
     "sms": _twilio,
+    "push over FCM": _fcm,
 }
-"""All harnesses by name: the channel for a provider, and ``outbox of`` with the channel for an outbox."""
+"""All harnesses by name.
+
+The name of an outbox is ``outbox of`` with the channel. The name of a provider is the channel, and ``over`` with the
+provider if the channel has several.
+"""
+PROVIDERS_TESTED = tuple(name for name in HARNESSES if not name.startswith("outbox of "))
+"""Names of the harnesses of providers."""
 
 
 def _of_mail(content: bytes) -> Recorded:

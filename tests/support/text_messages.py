@@ -16,7 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from stream.delivery.channels import DeliverySettings
-from stream.settings.schema import DeliverySection, Secret, TwilioSection
+from stream.settings.fields import Secret
+from stream.settings.schema import DeliverySection, TwilioSection
 from tests.support.mail import KEY
 
 SENDER = "+15005550006"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.delivery.bounces import Bounce, Stage, of_smtp, of_twilio
+from models.delivery.bounces import Bounce, Stage, of_fcm, of_smtp, of_twilio
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,14 @@ def test_an_smtp_answer_has_the_class_that_it_states(code: int, text: str, stage
 )  # fmt: skip
 def test_a_twilio_error_has_the_class_that_it_states(code: str, says: Bounce) -> None:
     assert of_twilio(code) == says
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("UNREGISTERED", "gone"), ("INVALID_ARGUMENT", "sender"), ("SENDER_ID_MISMATCH", "sender"),
+        ("THIRD_PARTY_AUTH_ERROR", "sender"), ("QUOTA_EXCEEDED", "soft"), ("INTERNAL", "soft"), ("", ""),
+    ],
+)  # fmt: skip
+def test_an_error_of_fcm_has_the_class_that_it_states(code: str, says: Bounce) -> None:
+    assert of_fcm(code) == says

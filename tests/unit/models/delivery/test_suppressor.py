@@ -232,3 +232,16 @@ def test_only_links_of_live_messages_contain_the_hash_of_the_address() -> None:
 
     assert made.hash_of(LETTER) == HASHES.newest("email", LETTER.to)
     assert made.hash_of(letter(origin="simulate")) == ""
+
+
+def test_devices_that_have_ended_are_suppressed_each_and_are_no_bounce_storm() -> None:
+    """Many people remove an app without a word. If this were a storm, their devices could never leave the list."""
+    made = suppressor()
+    gone = Result("rejected", "404 UNREGISTERED", bounce="gone", code="404 UNREGISTERED")
+
+    written = [made.after_attempt(letter(n), gone if n % 3 == 0 else TAKEN, NOW) for n in range(300)]
+
+    assert [bool(one) for one in written] == [n % 3 == 0 for n in range(300)]
+    assert made.storms(NOW) == []
+    assert made.stops(letter(3), NOW) == Result("suppressed", "bounce (all)", called=False)
+    assert made.stops(letter(4), NOW) is None
