@@ -23,13 +23,16 @@ from models.events import Channel
 from stream.delivery.fcm import Fcm
 from stream.delivery.outbox import Outbox
 from stream.delivery.provider import LastCheck, Provider, allow
+from stream.delivery.push import Push
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
+from stream.delivery.web_push import WebPush
 from tests.support.fcm import FakeFcm, device, fcm_error, push_message, serving_fcm
 from tests.support.letters import LINK, letter, text_message
 from tests.support.mail import FakeMailServer, serving, smtp_section
 from tests.support.processes import await_true
 from tests.support.text_messages import FakeTwilio, TwilioAnswer, serving_twilio
+from tests.support.web_push import FakePushService, WebPushAnswer, serving_web_push
 
 TIMEOUT_S = 1.0
 """How long an adapter under test waits for an answer, seconds."""
@@ -262,6 +265,60 @@ class FcmHarness(ChannelHarness):
         return push_message(number, **changed)
 
 
+class WebPushHarness(ChannelHarness):
+    """Web push against a push service with browsers."""
+
+    def __init__(self, service: FakePushService, provider: Provider) -> None:
+        super().__init__("sms")
+        self._service = service
+        self._provider = provider
+
+    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
+        """Send a push message."""
+        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
+
+    def recorded(self) -> list[Recorded]:
+        """Return all messages that a browser has decrypted."""
+        sent = self._service.sent
+        return [Recorded(self._service.browsers[to].subscription(to), one["notification"]["body"]) for to, one in sent]
+
+    def refused(self) -> Message:
+        """Return a message to a subscription that has ended."""
+        message = self.message(99)
+        self._service.answers[self._service.endpoint(99)] = [WebPushAnswer(410)]
+        return message
+
+    @asynccontextmanager
+    async def refusing(self, message: Message) -> AsyncIterator[None]:
+        """Answer that there were too many messages."""
+        self._service.answers[_endpoint(message)] = [WebPushAnswer(429)]
+        yield
+        self._service.answers.clear()
+
+    def dropping(self, message: Message) -> None:
+        """Make the service drop the connection after the request."""
+        self._service.dropping = {_endpoint(message)}
+
+    @asynccontextmanager
+    async def hanging(self, message: Message) -> AsyncIterator[None]:
+        """Leave messages to this subscription without an answer."""
+        self._service.hanging = {_endpoint(message)}
+        yield
+        self._service.hanging = set()
+
+    async def reached(self, message: Message) -> None:
+        """Wait until the service has the request."""
+        await asyncio.to_thread(await_true, lambda: _endpoint(message) in self._service.asked, 10)
+
+    def message(self, number: int = 0, **changed: object) -> Message:
+        """Make a message to a browser."""
+        return self._service.message(number, **changed)
+
+
+def _endpoint(message: Message) -> str:
+    return str(msgspec.json.decode(message.to)["endpoint"])
+
+
 Open = Callable[[Path, int], AbstractAsyncContextManager[ChannelHarness]]
 """Function that opens a harness, given an empty folder and an unused port."""
 
@@ -296,8 +353,17 @@ async def _twilio(_: Path, __: int) -> AsyncIterator[ChannelHarness]:
 @asynccontextmanager
 async def _fcm(_: Path, __: int) -> AsyncIterator[ChannelHarness]:
     async with serving_fcm(FakeFcm()) as server:
-        provider = Fcm(server.section, server.account, timeout_s=TIMEOUT_S)
+        provider = Push(Fcm(server.section, server.account, timeout_s=TIMEOUT_S), None)
         yield FcmHarness(server, provider)
+        await provider.close()
+
+
+@asynccontextmanager
+async def _web_push(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
+    service = FakePushService()
+    async with serving_web_push(service, folder) as tls:
+        provider = Push(None, WebPush(service.section, service.key, tls=tls, timeout_s=TIMEOUT_S))
+        yield WebPushHarness(service, provider)
         await provider.close()
 
 
@@ -307,6 +373,7 @@ HARNESSES: Mapping[str, Open] = {
     "email": _smtp,
     "sms": _twilio,
     "push over FCM": _fcm,
+    "push over web push": _web_push,
 }
 """All harnesses by name.
 
