@@ -101,7 +101,7 @@ class _Place(NamedTuple):
 
     def element(self, index: int) -> _Place:
         """Return the place of an element of a list."""
-        form = next((get_args(option)[0] for option in _options(self.form) if get_origin(option) is list), None)
+        form = next((get_args(option)[0] for option in _options(self.form) if _is_list(option)), None)
         found = self.found[index] if isinstance(self.found, list | tuple) and index < len(self.found) else None
         return _Place(f"{self.path}[{index}]", found, form)
 
@@ -116,6 +116,11 @@ class _Place(NamedTuple):
             except msgspec.ValidationError:
                 return _Place(f"{self.path}.{key}".lstrip("."), value, form)
         return self
+
+
+def _is_list(form: Any) -> bool:
+    """Return whether a type hint is a list, or a tuple of any length."""
+    return get_origin(form) is list or (get_origin(form) is tuple and get_args(form)[1:] == (Ellipsis,))
 
 
 def _options(form: Any) -> tuple[Any, ...]:

@@ -86,6 +86,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "upgrade": CommandEntry("stream.cli.upgrade", "app", "Finish an upgrade, or show its progress.", SETTING_UP),
     "fmt": CommandEntry("stream.cli.fmt", "fmt", "Write the conditions of the file in canonical form.", SETTING_UP),
     "token": CommandEntry("stream.cli.token", "app", "Make tokens for reading users over HTTP.", SETTING_UP),
+    "push": CommandEntry("stream.cli.push", "app", "Make and show the key for web push.", SETTING_UP),
     "config": CommandEntry("stream.cli.config", "app", "Show the settings and where each comes from.", SETTING_UP),
     "topics": CommandEntry("stream.cli.topics", "app", "Create, list or check the topics.", SETTING_UP),
 }

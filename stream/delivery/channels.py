@@ -6,7 +6,7 @@ A new channel is a module beside this one and an entry here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.delivery.breaker import BreakerPolicy
@@ -18,6 +18,7 @@ from stream.delivery.gate import Gate, Reach
 from stream.delivery.holds import Holds
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
+from stream.delivery.push import PushKeys
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
 from stream.delivery.unsubscribe import Signer
@@ -41,7 +42,7 @@ class DeliverySettings:
         Public URL of the HTTP door, to which unsubscribe links lead.
     unsubscribe_keys
         Secrets of unsubscribe links: the first one signs, and all verify.
-    smtp_password, twilio_token
+    smtp_password, twilio_token, push
         Secrets of the providers.
     callback_url
         URL of the HTTP door for status callbacks; ``None`` requests no callbacks.
@@ -53,6 +54,7 @@ class DeliverySettings:
     unsubscribe_keys: tuple[bytes, ...] = ()
     smtp_password: str | None = None
     twilio_token: str = ""
+    push: PushKeys = field(default_factory=PushKeys)
     callback_url: str | None = None
 
 

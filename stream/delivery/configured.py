@@ -8,6 +8,8 @@ import msgspec
 
 from models.delivery.address_hashes import AddressHashes
 from stream.delivery.channels import DeliverySettings
+from stream.delivery.push import PushKeys
+from stream.delivery.push_secrets import service_account, vapid_key
 from stream.delivery.requirements import suppression_secrets, unmet_secrets
 from stream.delivery.unsubscribe import Signer, secret_of
 from stream.settings.loading import Settings
@@ -32,6 +34,10 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     smtp = None if cannot_sign or "secrets.smtp" in missing else section.smtp
     twilio = None if cannot_sign or "secrets.twilio" in missing else section.twilio
     password = None if smtp is None else smtp.password
+    push = PushKeys(
+        account=None if cannot_sign or "secrets.fcm" in missing else service_account(settings),
+        vapid=None if cannot_sign or "secrets.vapid" in missing else vapid_key(settings),
+    )
     return DeliverySettings(
         section=msgspec.structs.replace(section, smtp=smtp, twilio=twilio),
         outbox=settings.outbox,
@@ -39,6 +45,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         unsubscribe_keys=() if cannot_sign else unsubscribe_keys(settings),
         smtp_password=None if password is None else settings.reveal(password, "delivery.smtp.password"),
         twilio_token="" if twilio is None else settings.reveal(twilio.auth_token, "delivery.twilio.auth_token"),
+        push=push,
         callback_url=settings.sections.http.public_url,
     )
 

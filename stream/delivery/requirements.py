@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from models.configuration.compiled import Configuration, Rule, campaign_rule
 from models.configuration.templates import CONFIRM
 from models.delivery.address_hashes import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
+from stream.delivery.push_secrets import service_account, vapid_key
 from stream.settings.fields import Secret
 from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings
 
 SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}
 """The section of ``delivery`` that names a channel's provider."""
+
+
+_PUSH = cast("Channel", "push")  # the type gets this value with the channel's messages
 
 
 class Unmet(NamedTuple):
@@ -81,6 +85,11 @@ def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
             settings.reveal(secret, path)
         except InvalidSettings as error:
             yield requirement._replace(says=str(error))
+    for name, read in (("secrets.fcm", service_account), ("secrets.vapid", vapid_key)):
+        try:
+            read(settings)
+        except InvalidSettings as error:
+            yield Unmet(name, str(error), _PUSH)
     try:
         suppression_secrets(settings)
     except InvalidSettings as error:

@@ -230,11 +230,15 @@ delivery:
   unsubscribe_secrets: [{env: NO_LINKS}]
   smtp: {host: h, from: shop@shop.example, password: {file: no-file}}
   twilio: {account_sid: a, auth_token: {env: NO_TWILIO}, from: "+491"}
+  push:
+    fcm: {service_account: {file: no-account.json}}
+    web: {private_key: {env: NO_VAPID}, contact: "mailto:push@shop.example"}
 """,
     )
 
     assert failed(found) == {
-        "secrets.kafka", "secrets.smtp", "secrets.twilio", "secrets.unsubscribe", "secrets.write_keys",
+        "secrets.fcm", "secrets.kafka", "secrets.smtp", "secrets.twilio", "secrets.unsubscribe", "secrets.vapid",
+        "secrets.write_keys",
     }  # fmt: skip
 
 
