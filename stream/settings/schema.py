@@ -14,6 +14,7 @@ from models.events import ORIGINS, Channel, Origin
 from stream.cluster.connection import SaslMechanism
 from stream.settings.costs import CostSection
 from stream.settings.fields import Duration, Port, Secret
+from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
 
 Servers = Annotated[
@@ -366,7 +367,7 @@ class Sections(_Section, frozen=True, kw_only=True):
         Version of the file's form.
     folder
         Data folder: logs, outbox, artifacts.
-    kafka, http, worker, metrics, retrainer, delivery
+    kafka, http, worker, metrics, retrainer, delivery, outbound
         One section each.
     """
 
@@ -378,3 +379,4 @@ class Sections(_Section, frozen=True, kw_only=True):
     metrics: MetricsSection = MetricsSection()
     retrainer: RetrainerSection = RetrainerSection()
     delivery: DeliverySection = DeliverySection()
+    outbound: OutboundSection = OutboundSection()
