@@ -134,11 +134,11 @@ class PublicResolver(AbstractResolver):
     Parameters
     ----------
     inner
-        The resolver that asks the DNS.
+        The resolver that asks the DNS; by default, the system's.
     """
 
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
+    def __init__(self, inner: AbstractResolver | None = None) -> None:
+        self._inner = inner or ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

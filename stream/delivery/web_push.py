@@ -19,9 +19,9 @@ from models.delivery.messages import Message
 from models.delivery.push_address import InvalidPushAddress, WebPushSubscription, parse_push_address
 from models.delivery.push_content import MAX_WEB_PUSH_BYTES, life_s, replacing_key, urgency_of, web_push_content
 from models.units import now_ms
+from stream.delivery.outbound import PublicResolver
 from stream.delivery.posting import HttpAnswer, post
 from stream.delivery.provider import LastCheck, allow
-from stream.delivery.public_resolver import PublicResolver
 from stream.delivery.retry_after import retry_after
 from stream.delivery.vapid import VapidKey, VapidSigner
 from stream.settings.push_schema import WebPushSection
