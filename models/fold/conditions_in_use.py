@@ -19,6 +19,7 @@ from models.conditions.gaps import DEFAULT_SCALE, GapScale
 from models.conditions.periods import ALWAYS
 from models.conditions.program import ConditionProgram, event_clauses, segment_key
 from models.conditions.writing import canonical
+from models.configuration.journeys.definition import Entry, Journey, ScheduleTrigger, SegmentTrigger
 from models.lifecycle.definition import Lifecycle
 from models.lifecycle.machine import StageMachine
 from models.profile.features import PLACES
@@ -36,6 +37,43 @@ _COUNTED: tuple[Subject, ...] = ("score", "feature", "lifecycle", "mark")
 """Values that only decisions change. All other values follow from the events of the user."""
 
 
+class AskedEntry(NamedTuple):
+    """The entry of a journey that concerns users who are there already: by schedule, or with ``existing: enter``."""
+
+    journey: str
+    enter: Entry
+
+    @property
+    def taken(self) -> str:
+        """The segment whose members enter when the journey is applied; empty for none."""
+        on = self.enter.on
+        return on.segment if self.enter.takes_existing and isinstance(on, SegmentTrigger) else ""
+
+
+def asked_entries(journeys: Iterable[Journey]) -> tuple[AskedEntry, ...]:
+    """Return the entries of journeys that concern users who are there already."""
+    return tuple(
+        AskedEntry(one.name, one.enter)
+        for one in journeys
+        if one.enter.takes_existing or isinstance(one.enter.on, ScheduleTrigger)
+    )
+
+
+class Taking(NamedTuple):
+    """The generations at which users enter a journey because they are members of its segment already.
+
+    Attributes
+    ----------
+    applied
+        Members of an earlier generation enter when they come to the conditions.
+    known
+        Users of an earlier generation enter if they become members then, because the segment's history was brought.
+    """
+
+    applied: int
+    known: int = 0
+
+
 class AskedConditions(NamedTuple):
     """The parts of a configuration that ask for conditions, and the scale of gaps.
 
@@ -51,6 +89,8 @@ class AskedConditions(NamedTuple):
         Further clauses, which journeys ask for.
     has_journeys
         Whether there are journeys.
+    entries
+        The entries of journeys that concern users who are there already.
     """
 
     segments: tuple[SegmentRule, ...] = ()
@@ -58,6 +98,7 @@ class AskedConditions(NamedTuple):
     scale: GapScale = DEFAULT_SCALE
     clauses: tuple[Condition, ...] = ()
     has_journeys: bool = False
+    entries: tuple[AskedEntry, ...] = ()
 
     @property
     def moves(self) -> tuple[Condition, ...]:
@@ -86,6 +127,7 @@ class _Stored(msgspec.Struct, array_like=True):
     waiting: int = 0
     entering: dict[int, int] = {}
     begun: dict[int, int] = {}
+    taking: dict[str, Taking] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -138,6 +180,8 @@ class ConditionsInUse:
     entering
         The generation at which a segment was applied whose matching users enter with a signal, by the segment's number.
         Users of earlier generations enter so when they come to the conditions.
+    taking
+        The journeys that users enter because they are members already, by name.
     begun
         For each segment, the first of the successive generations that have it, by the segment's number. No user of an
         earlier generation is counted among its members.
@@ -163,6 +207,7 @@ class ConditionsInUse:
         self.machine = None if asked.lifecycle is None else StageMachine(asked.lifecycle)
         self.staged_from = 0 if self.machine is None else generation
         self.entering: dict[int, int] = {}
+        self.taking: dict[str, Taking] = {}
         self.generation = generation
         self.change = change
         self.covered_from = covered_from or {}
@@ -191,7 +236,8 @@ class ConditionsInUse:
         """Return what is stored besides the segments, which the configuration has."""
         pending = sorted(self.program.pending)
         place = (self.generation, *self.change, self.is_complete, self.covered_from)
-        return _encode(_Stored(*place, pending, self.staged_from, self.waiting, self.entering, self.begun))
+        others = (self.staged_from, self.waiting, self.entering, self.begun, self.taking)
+        return _encode(_Stored(*place, pending, *others))
 
     # --- history of clauses ----------------------------------------------------------------------------------------
 
@@ -220,11 +266,31 @@ class ConditionsInUse:
         found.staged_from, found.begun = self.staged_from, self.begun
         known_only_now = {self.program.segments[index].key for index in dependents_of(self.program, done)}
         found.entering = {key: found.generation if key in known_only_now else at for key, at in self.entering.items()}
+        taken = {one.journey: segment_key(one.taken) for one in self.asked.entries if one.taken}
+        found.taking = {
+            name: taking._replace(known=found.generation) if taken.get(name) in known_only_now else taking
+            for name, taking in self.taking.items()
+        }
         return found
 
     def enters(self, segment: int, generation: int) -> bool:
         """Return whether a user of an earlier generation enters a segment with a signal, by the segment's number."""
         return self.entering.get(segment, 0) > generation
+
+    def takes(self, journey: str, generation: int, *, is_new: bool) -> bool:
+        """Return whether a member of its segment enters a journey on coming to the conditions.
+
+        Parameters
+        ----------
+        journey
+            Name of the journey.
+        generation
+            The generation of the conditions that the user had before.
+        is_new
+            Whether the user becomes a member now.
+        """
+        taking = self.taking.get(journey)
+        return taking is not None and (generation < taking.applied or (is_new and generation < taking.known))
 
     # --- users who come to the conditions ---------------------------------------------------------------------------
 
@@ -272,7 +338,7 @@ def succession(before: ConditionsInUse | None, asked: AskedConditions, change: C
             covered[key] = seen
     generation, pending = (1, frozenset[int]()) if before is None else (before.generation + 1, before.program.pending)
     found = ConditionsInUse(asked, generation, change, covered, pending)
-    found.entering = _entering(before, found)
+    found.entering, found.taking = _entering(before, found), _taking(before, found)
     if before is not None:
         found.begun |= {key: begun for key, begun in before.begun.items() if key in found.begun}
         if before.staged_from and found.staged_from:
@@ -291,6 +357,18 @@ def _entering(before: ConditionsInUse | None, found: ConditionsInUse) -> dict[in
         elif rule.enters and before is not None and key in before.entering:
             entering[key] = before.entering[key]
     return entering
+
+
+def _taking(before: ConditionsInUse | None, found: ConditionsInUse) -> dict[str, Taking]:
+    """Return the generations at which members of segments enter journeys that were applied."""
+    known = {} if before is None else {one.journey: one.taken for one in before.asked.entries}
+    taking: dict[str, Taking] = {}
+    for one in found.asked.entries:
+        if one.taken and known.get(one.journey) != one.taken:
+            taking[one.journey] = Taking(found.generation)
+        elif one.taken and before is not None and one.journey in before.taking:
+            taking[one.journey] = before.taking[one.journey]
+    return taking
 
 
 def dependents_of(program: ConditionProgram, clauses: Iterable[int]) -> set[int]:
@@ -318,4 +396,5 @@ def restored(asked: AskedConditions, content: bytes) -> ConditionsInUse:
     found.is_complete = stored.is_complete
     found.waiting = stored.waiting
     found.staged_from, found.entering, found.begun = stored.staged_from, stored.entering, stored.begun
+    found.taking = stored.taking
     return found

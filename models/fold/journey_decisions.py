@@ -22,6 +22,7 @@ from models.engage.recipient import Recipient
 from models.fold.decision_timers import DecisionTimers
 from models.fold.effects import StepEffects
 from models.fold.live_user import RUNS
+from models.fold.member_entries import MemberEntries
 from models.fold.piece import Piece, Step
 from models.fold.run_settling import RunSettling, tell
 from models.fold.segment_decisions import SegmentDecisions
@@ -71,6 +72,7 @@ class JourneyDecisions:
         self._conditions = conditions
         self._timers = timers
         self._settling = RunSettling(piece)
+        self._members = MemberEntries(piece)
 
     def __repr__(self) -> str:
         """Show the journeys."""
@@ -82,7 +84,7 @@ class JourneyDecisions:
 
     def are_awaited(self, signals: list[Signal]) -> bool:
         """Return whether a signal may let a user enter a journey."""
-        return any(self._journeys.entered_by_signal(signal) for signal in signals)
+        return any(self._journeys.awaits(signal) for signal in signals)
 
     def follow(
         self, step: Step, at: int, recipient: Recipient, effects: StepEffects, later: LaterRound | None = None
@@ -108,10 +110,14 @@ class JourneyDecisions:
         entries = [(one, by._replace(depth=depth)) for one, by in self._entered(step, found.signals)]
         if later is None:
             entries = [*self._entered_by_event(step), *entries]
-        if RUNS not in user.decided and step.user.ledger.runs is None and not entries:
+        members = self._members
+        has_members = bool(members.schedules) or (step.adoption is not None and bool(members.takers))
+        if RUNS not in user.decided and step.user.ledger.runs is None and not entries and not has_members:
             return
         self._settling.settle(step, recipient, effects)  # runs may have come with the step
         walk = self._walk(step, at, recipient, effects)
+        if later is None and has_members:
+            entries += members.entered(step, walk, {one.journey.name for one, _ in entries})
         before = walk.runs
         if before.active and not found.is_last:
             walk.go_on(step.event if later is None else None)
@@ -124,7 +130,8 @@ class JourneyDecisions:
         if exited and user.ledger.pending:
             effects.decisions += self._piece.versions.planner().recall(exited, recipient)
             effects.has_moved_pending = True
-        self._timers.set(user, RUNS, walk.next_due() if walk.runs.active else NEVER, step.number)
+        due = min(walk.next_due() if walk.runs.active else NEVER, members.next_due(step, walk))
+        self._timers.set(user, RUNS, due, step.number)
         tell(self._piece, step, walk.moves, effects)
 
     def _walk(self, step: Step, at: int, recipient: Recipient, effects: StepEffects) -> Walk:

@@ -13,6 +13,7 @@ from models.configuration.compiled import send_rules
 from models.configuration.journeys.definition import (
     EventTrigger,
     Journey,
+    ScheduleTrigger,
     SegmentTrigger,
     SignalTrigger,
     StageTrigger,
@@ -68,6 +69,9 @@ class JourneysInUse:
         The clauses that the evaluation of the user's conditions has to watch.
     events
         Names of the events to which a journey may react.
+    schedules, takers
+        The journeys that members of a segment enter at a time of day, and those that members enter when the journey is
+        applied.
     has_goals
         Whether one of them has a goal.
     reached
@@ -87,11 +91,16 @@ class JourneysInUse:
         self._by_event: dict[str, list[CompiledJourney]] = {}
         self._by_signal: dict[tuple[str, str], list[CompiledJourney]] = {}
         events = {name for one in self.by_version.values() for name in one.events}
+        schedules = list[CompiledJourney]()
+        self._scheduled: set[str] = set()
         for one in self.current:
             match one.journey.enter.on:
                 case EventTrigger(match):
                     events.add(match.event)
                     self._by_event.setdefault(match.event, []).append(one)
+                case ScheduleTrigger(_, segment):
+                    schedules.append(one)
+                    self._scheduled.add(segment)
                 case SegmentTrigger(segment):
                     self._by_signal.setdefault(("segment_entered", segment), []).append(one)
                 case StageTrigger(stage):
@@ -101,6 +110,8 @@ class JourneysInUse:
                     name = one.journey.name if signal == "cart_left" else ""
                     self._by_signal.setdefault((signal, name), []).append(one)
         self.events = frozenset(events)
+        self.schedules = tuple(schedules)
+        self.takers = tuple(one for one in self.current if one.journey.enter.takes_existing)
         self.has_goals = any(one.journey.goal is not None for one in self.by_version.values())
         self.reached: set[tuple[str, Place]] | None = None
 
@@ -113,9 +124,24 @@ class JourneysInUse:
         return bool(self.by_version)
 
     def reads(self, event: Event) -> bool:
-        """Return whether a journey may react to an event."""
+        """Return whether a journey may react to an event. Traits may move the user into another time zone."""
+        if self.schedules and event.traits is not None:
+            return True
         events = self.events
         return bool(events) and (event_key(event) in events or (event.type == CUSTOM and CUSTOM in events))
+
+    @property
+    def has_member_entries(self) -> bool:
+        """Return whether users who are members of a segment already may enter a journey."""
+        return bool(self.schedules or self.takers)
+
+    def awaits(self, signal: Signal) -> bool:
+        """Return whether a journey may react to a signal."""
+        return bool(self.entered_by_signal(signal)) or self.is_scheduled(signal)
+
+    def is_scheduled(self, signal: Signal) -> bool:
+        """Return whether a user has come to a segment whose members enter a journey at a time of day."""
+        return signal.kind == "segment_entered" and signal.name in self._scheduled
 
     def entered_by_event(self, event: Event) -> list[CompiledJourney]:
         """Return the journeys that events of this name let a user enter, in the order of the configuration."""

@@ -35,6 +35,7 @@ class OrderFollowing:
         self._timers = timers
         self._failures = failures
         self._has_orders = bool(piece.versions.journeys.orders.orders)
+        self._has_schedules = bool(piece.versions.journeys.schedules)
 
     def __repr__(self) -> str:
         """Show whether there are orders."""
@@ -68,7 +69,8 @@ class OrderFollowing:
             changed_at = self._reactions.settle(step, effects, at)
             if changed_at:
                 has_runs = user.ledger.runs is not None and bool(user.ledger.runs.active)
-                self._timers.set(user, RUNS, changed_at if has_runs else NEVER, number - 1)
+                is_member = self._has_schedules and RUNS in user.decided  # the timer may be that of an entry
+                self._timers.set(user, RUNS, changed_at if has_runs or is_member else NEVER, number - 1)
             if effects.has_moved_pending:
                 self._timers.schedule_pending(user, step)
             records = encode_effects(user.key, effects)

@@ -10,18 +10,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC
+from types import MappingProxyType
 from typing import NamedTuple
 
+from models.conditions.clauses import AllOf, Leaf, SegmentClause
 from models.conditions.evaluator import View
 from models.conditions.leaf import Person
 from models.conditions.program import segment_key
+from models.conditions.truth import Truth
 from models.conditions.user_state import ClauseState, Memberships, UserConditions
 from models.conditions.writing import canonical, digest
 from models.configuration.compiled import Configuration
 from models.configuration.marks import readers_of_marks
-from models.engage.campaigns.audience import watched_clauses
+from models.engage.campaigns.audience import truth_of, watched_clauses
 from models.engage.journeys.walking import user_clauses
-from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, dependents_of, succession
+from models.fold.conditions_in_use import (
+    AskedConditions,
+    ConditionsChange,
+    ConditionsInUse,
+    asked_entries,
+    dependents_of,
+    succession,
+)
 from models.fold.user_values import DecisionValues, time_zone
 from models.fold.versions import Versions
 from models.profile import features
@@ -60,6 +70,8 @@ class ConditionsPlan:
         Names of the segments that are new, or whose members may be others from the change on.
     entering
         Names of the segments whose matching users enter with a signal.
+    taking
+        The journeys that members of a segment enter because they are members already: the segment, by the journey.
     uncounted
         Names of the segments whose members are not known before, because they read marks. The fold beside the running
         one has no journeys.
@@ -81,11 +93,11 @@ class ConditionsPlan:
         same = {} if before is None else {rule.name: canonical(rule.when) for rule in before.asked.segments}
         new = {rule.name for rule in wanted.segments if same.get(rule.name) != canonical(rule.when)}
         self.changed = _with_dependents(after, new)
-        self.entering = tuple(
-            rule.name
-            for rule in wanted.segments
-            if after.enters(segment_key(rule.name), 0 if before is None else before.generation)
-        )
+        before_at = 0 if before is None else before.generation
+        self.entering = tuple(rule.name for rule in wanted.segments if after.enters(segment_key(rule.name), before_at))
+        self.taking = {
+            one.journey: one.taken for one in after.asked.entries if after.takes(one.journey, before_at, is_new=False)
+        }
         self.uncounted = readers_of_marks(wanted.segments)
         self.has_new_stages = wanted.lifecycle is not None and wanted.lifecycle != (
             None if before is None else before.asked.lifecycle
@@ -94,6 +106,11 @@ class ConditionsPlan:
     def __repr__(self) -> str:
         """Show the amounts."""
         return f"ConditionsPlan({len(self.changed)} changed segments, {len(self.clauses)} clauses without a past)"
+
+    @property
+    def untold(self) -> frozenset[str]:
+        """Names of the journeys of ``taking`` whose number of users is not known before: their segments read marks."""
+        return frozenset(name for name, segment in self.taking.items() if segment in self.uncounted)
 
     def successive(
         self, asked: AskedConditions, now: int, covered_from: int | None = None
@@ -133,12 +150,15 @@ class ProspectiveCounts(NamedTuple):
         Users who would enter with a signal, by the name of the segment.
     stages
         Users by stage.
+    taken
+        Users who would enter a journey because they are members of its segment already, by the name of the journey.
     """
 
     users: int
     members: Mapping[str, int]
     entering: Mapping[str, int]
     stages: Mapping[str, int]
+    taken: Mapping[str, int] = MappingProxyType({})
 
 
 class Prospects:
@@ -172,6 +192,9 @@ class Prospects:
         self.members: Counter[str] = Counter(dict.fromkeys(names, 0))
         self.entering: Counter[str] = Counter(dict.fromkeys(plan.entering, 0))
         self.stages: Counter[str] = Counter()
+        conditions = {one.name: one.enter.condition for one in plan.wanted.journeys}
+        self._taking = {name: (segment, conditions[name]) for name, segment in plan.taking.items()}
+        self.taken: Counter[str] = Counter(dict.fromkeys(plan.taking, 0))
 
     def __repr__(self) -> str:
         """Show the number of users so far."""
@@ -206,6 +229,9 @@ class Prospects:
         for segment in program.segments:
             if segment.name not in self._uncounted:
                 self.members[segment.name] += segment.key in user.memberships.since
+        for journey, (name, condition) in self._taking.items():
+            needed = [SegmentClause(name), *([] if condition is None else [condition])]
+            self.taken[journey] += truth_of(AllOf(tuple(needed)), lambda clause: _truth(view, clause)) is True
 
     def _begin(self, facts: Facts, ledger: Ledger) -> None:
         """Bring the ledger to the place before the change."""
@@ -240,12 +266,13 @@ class Prospects:
 
 def counts_of(parts: Collection[Prospects]) -> ProspectiveCounts:
     """Return the numbers of all partitions together."""
-    members, entering, stages = Counter[str](), Counter[str](), Counter[str]()
+    members, entering, stages, taken = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for part in parts:
         members.update(part.members)
         entering.update(part.entering)
         stages.update(part.stages)
-    return ProspectiveCounts(sum(part.users for part in parts), members, entering, stages)
+        taken.update(part.taken)
+    return ProspectiveCounts(sum(part.users for part in parts), members, entering, stages, taken)
 
 
 def differences(plan: ConditionsPlan, shown: ProspectiveCounts, present: ProspectiveCounts) -> list[str]:
@@ -280,6 +307,16 @@ def differences(plan: ConditionsPlan, shown: ProspectiveCounts, present: Prospec
     return found
 
 
+def _truth(view: View, clause: Leaf) -> Truth:
+    """Return the truth of a single clause of the entry of a journey."""
+    program = view.program
+    if not isinstance(clause, SegmentClause):
+        leaf = program.leaves.get(digest(canonical(clause)))
+        return None if leaf is None else view.leaf(leaf)
+    index = program.index_of(clause.name)
+    return view.learned(clause.name, clause.duration) if index < 0 else view.segment(index, clause.duration)
+
+
 def _settled(in_use: AskedConditions, pending: frozenset[int]) -> AskedConditions:
     """Return the conditions in use, without those that wait for the history of a clause."""
     program = succession(None, in_use, ConditionsChange()).program
@@ -296,7 +333,8 @@ def _settled(in_use: AskedConditions, pending: frozenset[int]) -> AskedCondition
 def _asked_by(configuration: Configuration) -> AskedConditions:
     """Return the conditions that a configuration asks for."""
     clauses = tuple(dict.fromkeys((*user_clauses(configuration.journeys), *watched_clauses(configuration.campaigns))))
-    return AskedConditions(configuration.segments, configuration.lifecycle, clauses=clauses)
+    entries = asked_entries(configuration.journeys)
+    return AskedConditions(configuration.segments, configuration.lifecycle, clauses=clauses, entries=entries)
 
 
 def _with_dependents(conditions: ConditionsInUse, names: Collection[str]) -> frozenset[str]:

@@ -84,6 +84,7 @@ class Reactions:
         """Let the journeys of the user see the step, whose conditions are decided as of a time."""
         has_moved = step.event is not None and step.event.identity is not None  # runs of a visitor may have come
         has_reason = step.is_awaited or has_moved or bool(effects.signals) or RUNS in step.user.decided
+        has_reason |= step.adoption is not None and self._versions.journeys.has_member_entries
         if self._journeys is not None and has_reason:
             self._journeys.follow(step, at, self.recipient(step), effects)
         if effects.marks is not None:

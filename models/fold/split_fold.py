@@ -151,6 +151,8 @@ class SplitFold:
             ledger.pending = [one for one in ledger.pending if _decode_signal(one.signal).kind != "cart_left"]
         replaced = Customer(found.facts, ledger, self._record.offset, identity=customer.identity)
         dues = {timer.name: timer.due for timer in kept.timers if timer.name in (LABEL, RUNS)}
+        if self._state.versions.journeys.schedules:
+            dues.setdefault(RUNS, now + 1)  # the user may be a member of a segment that enters a journey
         dues[PENDING] = min((one.until for one in ledger.pending), default=0)
         for name in (LABEL, RUNS, PENDING):
             timers.cancel(replaced, name)

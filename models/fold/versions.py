@@ -12,7 +12,14 @@ from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
 from models.fold.campaigns_in_use import CampaignsInUse, restored_campaigns
-from models.fold.conditions_in_use import AskedConditions, ConditionsChange, ConditionsInUse, restored, succession
+from models.fold.conditions_in_use import (
+    AskedConditions,
+    ConditionsChange,
+    ConditionsInUse,
+    asked_entries,
+    restored,
+    succession,
+)
 from models.fold.journeys_in_use import JourneysInUse, restored_journeys
 from models.learning import population
 from models.learning.churn_scorer import ChurnScorer
@@ -197,7 +204,8 @@ class Versions:
         audiences = (campaigns or self.campaigns).clauses(configuration.campaigns)
         clauses = tuple(dict.fromkeys((*journeys.clauses, *audiences)))
         has_others = bool(journeys) or bool(configuration.campaigns)
-        asked = AskedConditions(segments, lifecycle, clauses=clauses, has_journeys=has_others)
+        entries = asked_entries(configuration.journeys)
+        asked = AskedConditions(segments, lifecycle, clauses=clauses, has_journeys=has_others, entries=entries)
         conditions = (*(segment.when for segment in segments), *moves, *clauses)
         if gaps is None or not any(map(has_gaps, conditions)):
             return asked

@@ -57,6 +57,10 @@ class _Shown:
             rows = [(name, f"{number:,}", self._entering(name)) for name, number in sorted(counts.members.items())]
             rows += [(name, "not known: it reads marks", "-") for name in sorted(self._plan.uncounted)]
             print_table(("segment", "members", "enter with a signal"), rows)
+        if counts.taken:
+            known = {name: f"{number:,}" for name, number in counts.taken.items() if name not in self._plan.untold}
+            untold = dict.fromkeys(self._plan.untold, "not known: its segment reads marks")
+            print_table(("journey", "members who enter"), sorted((known | untold).items()))
         if counts.stages and self._plan.has_new_stages:
             print_table(("stage", "users"), [(name, f"{number:,}") for name, number in sorted(counts.stages.items())])
         print_line(f"of {counted(counts.users, 'user')}, when the configuration takes effect")
@@ -98,7 +102,7 @@ def apply(
         bool,
         typer.Option(
             "--yes",
-            help="Do not ask about runs; let users enter new segments with a signal where `on_apply: enter` says so.",
+            help="Do not ask about runs; let users enter where `on_apply: enter` or `existing: enter` says so.",
         ),
     ] = False,
     without_test: Annotated[
@@ -119,8 +123,9 @@ def apply(
     conditions take effect, the conditions stay unknown, and the command says so.
 
     With `on_apply: enter`, users who match a new segment enter it with a signal,
-    and rules may send them messages. The command shows how many there are, and
-    needs --yes.
+    and rules may send them messages. With `existing: enter`, those who are in the
+    segment of a new journey enter the journey, about 1,000 a second in each
+    partition. The command shows how many there are, and needs --yes.
 
     A new or changed journey needs a test that passes (`perennial journeys test`).
     --without-test waives it by name.
@@ -168,5 +173,6 @@ def _described(applied: Applied, wanted: Configuration, found: ProspectiveCounts
         "users": found.users,
         "members": dict(found.members),
         "entering": dict(found.entering),
+        "entering_journeys": dict(found.taken),
         "stages": dict(found.stages),
     }

@@ -47,7 +47,8 @@ class ApplyOptions(NamedTuple):
     reads_log
         Whether new clauses get their history from the log. Otherwise they see events from now on.
     may_enter
-        Whether users may enter new segments with a signal, if ``on_apply: enter`` asks for it.
+        Whether users may enter new segments with a signal, if ``on_apply: enter`` asks for it, and journeys whose
+        segment they are in already, if ``existing: enter`` does.
     orders
         Control records that follow the configuration in every partition: orders about runs under way.
     """
@@ -59,7 +60,7 @@ class ApplyOptions(NamedTuple):
 
 
 class EntriesNotAccepted(PerennialError):
-    """Users would enter segments with a signal, and no one has accepted that: look at the numbers, then accept them."""
+    """Users would enter segments or journeys, and no one has accepted that: look at the numbers, then accept them."""
 
 
 class NumbersDiffer(PerennialError):
@@ -140,7 +141,7 @@ async def apply_plan(settings: Settings, plan: ConditionsPlan, options: ApplyOpt
     async with EventLog(connection, partitions) as log:
         await _ensure_clock(log, options.clock)
         await _require_expressible(connection, partitions, wanted)
-        if not brings and not plan.entering:
+        if not brings and not plan.entering and not plan.taking:
             applied = await publish(connection, wanted, options.orders)
             await _release(connection, log, plan)
             return applied
@@ -149,7 +150,7 @@ async def apply_plan(settings: Settings, plan: ConditionsPlan, options: ApplyOpt
         counts = history.counts(is_brought=brings)
         if counts.users:
             watch.counted(counts)
-            _require_accepted(counts, may_enter=options.may_enter)
+            _require_accepted(plan, counts, may_enter=options.may_enter)
         if not brings or not counts.users:
             applied = await publish(connection, wanted, options.orders)
             await _release(connection, log, plan)
@@ -170,13 +171,23 @@ async def _release(connection: Connection, log: EventLog, plan: ConditionsPlan) 
         await note_pending(connection, ())
 
 
-def _require_accepted(counts: ProspectiveCounts, *, may_enter: bool) -> None:
+def _require_accepted(plan: ConditionsPlan, counts: ProspectiveCounts, *, may_enter: bool) -> None:
+    if may_enter:
+        return
     reached = {name: number for name, number in counts.entering.items() if number}
-    if reached and not may_enter:
+    if reached:
         shown = ", ".join(f"{number:,} into {name}" for name, number in sorted(reached.items()))
         raise EntriesNotAccepted(
             f"users would enter with a signal, and rules would send them messages ({shown}), because of "
             "`on_apply: enter`; nothing was applied: accept it with `perennial apply --yes`"
+        )
+    taken = {name: f"{number:,}" for name, number in counts.taken.items() if number}
+    taken |= dict.fromkeys(plan.untold, "a number that is not known, because its segment reads marks,")
+    if taken:
+        shown = ", ".join(f"{number} into {name}" for name, number in sorted(taken.items()))
+        raise EntriesNotAccepted(
+            f"members of a segment would enter a journey ({shown}), because of `existing: enter`; nothing was applied: "
+            "accept it with `perennial apply --yes`"
         )
 
 
@@ -217,10 +228,12 @@ async def publish_in_use(connection: Connection, partitions: int, wanted: Config
         Users would enter segments with a signal.
     """
     await _require_expressible(connection, partitions, wanted)
-    entering = (await read_plan(connection, wanted)).entering
+    plan = await read_plan(connection, wanted)
+    entering = [*plan.entering, *plan.taking]
     if entering and await _has_events(connection, partitions):
+        asked_by = "`on_apply: enter`" if plan.entering else "`existing: enter`"
         raise EntriesNotAccepted(
-            f"users may enter with a signal ({', '.join(entering)}), because of `on_apply: enter`; nothing was "
+            f"users may enter at once ({', '.join(entering)}), because of {asked_by}; nothing was "
             "applied: `perennial apply` shows how many, and `perennial apply --yes` accepts it"
         )
     return await publish(connection, wanted)

@@ -36,8 +36,9 @@ def journey_findings(configuration: Configuration, checker: ConditionChecker) ->
     segments = {one.name: (f"segments[{i}].when", one.when) for i, one in enumerate(configuration.segments)}
     for i, journey in enumerate(configuration.journeys):
         path = f"journeys[{i}]"
-        if isinstance(journey.enter.on, SegmentTrigger):
-            yield from checker.condition(SegmentClause(journey.enter.on.segment), f"{path}.enter.on.segment")
+        if isinstance(journey.enter.on, SegmentTrigger | ScheduleTrigger):
+            key = "segment" if isinstance(journey.enter.on, SegmentTrigger) else "of"
+            yield from checker.condition(SegmentClause(journey.enter.on.segment), f"{path}.enter.on.{key}")
         for match in matches_with_paths(journey, path):
             yield from checker.event(match.match.event, match.match.where, match.path, match.name_path)
         yield from _properties(journey, path, checker)
@@ -96,5 +97,5 @@ def _entry(journey: Journey) -> str:
             return f"with the stage {name!r}"
         case SignalTrigger(name):
             return f"at the signal {name}"
-        case ScheduleTrigger(_, name):
-            return f"at a local time, from the segment {name!r}"
+        case ScheduleTrigger(at, name):
+            return f"at {at.minute // 60:02}:{at.minute % 60:02} local time, from the segment {name!r}"

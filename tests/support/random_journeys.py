@@ -51,6 +51,18 @@ JOURNEYS: list[dict[str, Any]] = [
         "steps": [{"id": "f", "wait": "30m"}, {"id": "g", "send": "seen"}],
     },
     {
+        "name": "daily",
+        "enter": {"on": {"every": {"time": "14:30"}, "of": "silent"}, "again": {"after": "20h"}},
+        "exit": [{"on": {"event": "click"}, "as": "clicked"}, _LATE],
+        "steps": [{"id": "k", "send": "seen"}, {"id": "l", "wait": "9h"}, {"set": {"clicked": True}}],
+    },
+    {
+        "name": "taken",
+        "enter": {"on": {"segment": "not_viewer"}, "existing": "enter", "again": "always"},
+        "exit": [_LATE],
+        "steps": [{"id": "m", "wait": "1h"}, {"id": "n", "send": "seen"}],
+    },
+    {
         "name": "turner",
         "enter": {"on": {"event": "Bar"}, "again": "always"},
         "exit": [_LATE],

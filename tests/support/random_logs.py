@@ -64,6 +64,7 @@ _TRAITS: tuple[dict[str, Any], ...] = (
     {"plan": "b"},
     {"plan": None},
     {"email": "new@example.org"},
+    {"timezone": "Asia/Tokyo"},
     {"unsubscribed": True},
     {"unsubscribed": False},
     {"marketing_opt_out": True, "plan": "z" * 50},
@@ -334,7 +335,7 @@ class _RandomLog:
         """Return some journeys, each in one of several versions."""
         if not self.has_journeys:
             return []
-        found = self._chance.sample(JOURNEYS, self._chance.randrange(1, len(JOURNEYS) + 1))
+        found = self._chance.sample(JOURNEYS, self._chance.randrange(4, len(JOURNEYS) + 1))
         if self.has_orders:
             return [varied(one, self._chance) for one in found]
         return [{**one, "steps": one["steps"][self._chance.randrange(2) :]} for one in found]

@@ -11,7 +11,6 @@ from models.configuration.journeys.definition import (
     CallStep,
     Journey,
     RepeatStep,
-    ScheduleTrigger,
     SendStep,
     StageTrigger,
 )
@@ -93,10 +92,6 @@ def leaves_of(condition: Condition) -> Iterator[Leaf]:
 
 def _refuse_unavailable(journey: Journey, path: str) -> None:
     """Refuse what the language has, but the fold does not do yet."""
-    if isinstance(journey.enter.on, ScheduleTrigger):
-        raise InvalidConfiguration(f"{path}.enter.on.every", "every", NOT_YET)
-    if journey.enter.takes_existing:
-        raise InvalidConfiguration(f"{path}.enter.existing", "enter", NOT_YET)
     for _, step in places_of(journey.steps):
         if isinstance(step, CallStep):
             raise InvalidConfiguration(f"{path}: the step {step.id}: call", step.webhook, NOT_YET)

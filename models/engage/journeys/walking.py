@@ -240,6 +240,11 @@ class Walk:
             self._go(compiled, run)
 
     @property
+    def user(self) -> str:
+        """Id of the user."""
+        return self._person.name
+
+    @property
     def zone(self) -> tzinfo:
         """Time zone of the user."""
         return self._person.zone
