@@ -83,7 +83,7 @@ class DecisionsPass:
         for step in sorted(steps.values(), key=_number):
             self._release_before(step.number)
             while self._orders.follow_before(step.user, step.number, self._piece.cause_of(step)):
-                self._release_before(step.number)
+                self._release_before(step.number, needs_step=True)
             self._aligned.apply_before(step.number + 1)
             try:
                 if (timer := step.timer) is not None and timer.name in DECIDED:
@@ -237,8 +237,8 @@ class DecisionsPass:
 
     # --- timers that decisions set ---------------------------------------------------------------------------------
 
-    def _release_before(self, number: int) -> None:
-        """Fire the timers that decisions have set and that are due before the step of this number."""
+    def _release_before(self, number: int, *, needs_step: bool = False) -> None:
+        """Fire the timers that are due before the step of this number; ``needs_step`` says that they follow from it."""
         for user, release in self._timers.due_before(number):
             cause = self._timers.cause_of(release)
             if self._orders.follow_before(user, release.number, cause, release):
@@ -251,7 +251,7 @@ class DecisionsPass:
                 )
                 records = self._fire(step, timer, cause)
             except Exception as error:
-                raise StepFailed(release.number, error, cause, is_release=True) from error
+                raise StepFailed(release.number, error, cause, is_release=True, needs_step=needs_step) from error
             self._outputs.add_released(release.number, records)
 
     def _fire(self, step: Step, timer: Timer, cause: Cause) -> list[Output]:

@@ -53,14 +53,19 @@ class StepFailed(Exception):
         What identifies the step.
     is_release
         Whether a deferred message was being released before the step of this number.
+    needs_step
+        Whether that release has followed from the step of this number, so that its piece has to contain the step.
     """
 
-    def __init__(self, number: int, error: Exception, cause: Cause, *, is_release: bool = False) -> None:
+    def __init__(
+        self, number: int, error: Exception, cause: Cause, *, is_release: bool = False, needs_step: bool = False
+    ) -> None:
         super().__init__(number, error, cause)
         self.number = number
         self.error = error
         self.cause = cause
         self.is_release = is_release
+        self.needs_step = needs_step
 
     @property
     def place(self) -> tuple[int, int, int, bytes]:

@@ -38,15 +38,15 @@ class KnownFailures:
         if not self._failures:
             return sys.maxsize
         newest = self._failures[-1]
-        return newest.number if newest.is_release else newest.number + 1
+        return newest.number if newest.is_release and not newest.needs_step else newest.number + 1
 
     @property
     def ends_before(self) -> Entry | None:
         """A due time and a key: timers behind the newest failure are not a part of the piece; ``None`` without one."""
         if not self._failures:
             return None
-        cause = self._failures[-1].cause
-        return (cause.due, cause.key + b"\0") if self._failures[-1].is_release else BEFORE_ALL
+        newest, cause = self._failures[-1], self._failures[-1].cause
+        return (cause.due, cause.key + b"\0") if newest.is_release and not newest.needs_step else BEFORE_ALL
 
     def add(self, failed: StepFailed) -> None:
         """Add a failure, and forget those of later steps, because without this step they may succeed.
