@@ -95,7 +95,7 @@ _CAMPAIGNS = """
 Campaign: approval_above at audience category category=marketing category=transactional channels channels=email
 Campaign: channels=sms checked checked=at_send checked=at_start checked=at_start_and_at_send expires_after goal holdout
 Campaign: name pace purpose template
-CampaignTime: if_past if_past=drop if_past=now time
+CampaignTime: if_past if_past=drop if_past=next_day if_past=now is_local time
 Configuration: campaigns
 CampaignPace: first over then_wait
 """

@@ -29,6 +29,7 @@ Reason = Literal[
     "public_key",
     "exited",
     "journey_paused",
+    "local_time",
     "cart_changed",
     "held_out",
     "left_audience",
@@ -44,6 +45,7 @@ Reason = Literal[
 - ``rule_gone``: the configuration in use has no such rule any more, or not its template.
 - ``exited``: the run of a journey has ended by an exit while the message waited.
 - ``journey_paused``: the journey is paused, and the message waits for its end.
+- ``local_time``: the campaign has a local time, which has not come yet in the user's zone.
 - ``cart_changed``: the cart was bought, emptied or changed while its reminder waited.
 - ``held_out``: the user belongs to the control group of a campaign.
 - ``left_audience``: the user was in the audience of a campaign at its start, but not when the message was to be sent.

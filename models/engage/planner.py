@@ -196,6 +196,8 @@ class Planner:
             return proposal.drop("public_key")
         if now >= proposal.expires:
             return proposal.drop("expired")
+        if proposal.signal.kind == "campaign" and now < proposal.signal.at:
+            return proposal.defer(rule.channels[0], proposal.signal.at, "local_time")
         if self.held_journeys and journey_of(rule.name) in self.held_journeys:
             return proposal.defer(rule.channels[0], now, "journey_paused")
         blocked: dict[str, Reason] = {}

@@ -23,7 +23,7 @@ MAX_WITHHELD = 20
 MAX_WAITING_BYTES = 400_000
 """Maximum size of a user's pending messages, bytes. The whole state of the user has to fit into one record."""
 
-Waiting: TypeAlias = Literal["quiet_hours", "template_error", "journey_paused"]
+Waiting: TypeAlias = Literal["quiet_hours", "template_error", "journey_paused", "local_time"]
 """The reason why a message waits."""
 
 _encode_signal = msgspec.json.Encoder().encode

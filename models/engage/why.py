@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "public_key": "its trigger came with a browser key, which anybody can read",
         "exited": "the journey had ended by an exit while the message waited",
         "journey_paused": "the journey was paused with `perennial journeys pause`",
+        "local_time": "the time of the campaign had not come yet in the zone of the user",
         "rule_gone": "the rule was deleted while the message waited",
         "cart_changed": "the cart was bought, emptied or changed while the message waited",
         "held_out": "the user belongs to the control group of the campaign",

@@ -15,10 +15,12 @@ from models.engage.campaigns.moves import CampaignMove, moves_of
 from models.engage.campaigns.orders import Order, is_held_out
 from models.engage.decisions import Decision
 from models.engage.recipient import Recipient
+from models.engage.user_zone import zone_of
 from models.fold.clause_steps import instant_of
 from models.fold.effects import StepEffects
 from models.fold.piece import Piece, Step
 from models.fold.segment_decisions import SegmentDecisions
+from models.places import zones
 from models.profile.campaign_marks import CampaignMark, MarkState, mark_of, with_mark
 from models.profile.ledger import Ledger, Pending
 from models.profile.signals import Signal
@@ -128,6 +130,12 @@ class CampaignDecisions:
         recipient, campaign, at = self._recipient(step), order.campaign, instant_of(step)
         planner, rule = self._piece.versions.planner(), order.rule
         signal = Signal(kind="campaign", user=step.user.name, at=at, cause=order.id, name=campaign.name, run=order.id)
+        if campaign.at is not None and campaign.at.is_local:
+            zone = zone_of(recipient.customer.facts.traits, self._piece.versions.configuration.timezone)
+            local = order.local_turn_of(step.user.name, zones.zone(zone.name))
+            if local is None:
+                return planner.withhold(rule, signal, recipient, "expired", "its local time was over at the start")
+            signal = msgspec.structs.replace(signal, at=max(at, local))
         earlier = _earlier(order, step.user.ledger)
         if earlier:
             return planner.withhold(rule, signal, recipient, "duplicate", f"sent by the earlier start {earlier}")

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from models.batch import Outputs, Restored
+from models.engage.campaigns.local_turns import MAX_LOCAL_WAIT_MS
 from models.engage.campaigns.orders import decode_campaign, span_of
 from models.fold.campaign_counts import key_of, read_campaign_counts
 from models.fold.campaigns_in_use import CAMPAIGNS_KEY, restored_campaigns
@@ -84,6 +85,8 @@ def forecast(state: Restored, control: CampaignOrder, now: int) -> CampaignForec
     found.users = sum(key[:1] != b"\0" for key in state.records)
     begins = max(now, control.at)
     end = begins + 1 + span_of(campaign.pace, found.users)
+    if campaign.at is not None and campaign.at.is_local:
+        end += MAX_LOCAL_WAIT_MS
     step = max(SECOND, (end - begins) // MAX_TICKS)
     times = [*range(begins, end, step), end]
     for outputs in fold.play([(now, control), *((at, Tick(at)) for at in times)]):
@@ -99,7 +102,7 @@ def forecast(state: Restored, control: CampaignOrder, now: int) -> CampaignForec
 def _count(outputs: Outputs, rule: str, found: CampaignForecast) -> None:
     decisions, messages = decided(outputs)
     for one in decisions:
-        if one.rule != rule:
+        if one.rule != rule or one.reason == "local_time":  # at that time, it is decided again
             continue
         if one.outcome == "sent":
             found.sent[one.channel] += 1

@@ -34,6 +34,8 @@ class StartState(msgspec.Struct, frozen=True):
         Number of the start among those of its name.
     goal
         Its goal; ``None`` without one.
+    waits_until
+        Time after which none of its messages waits, milliseconds; 0 while the campaign is paused.
     """
 
     id: str
@@ -46,12 +48,19 @@ class StartState(msgspec.Struct, frozen=True):
     counts: CampaignCounts
     number: int = 1
     goal: GoalOutline | None = None
+    waits_until: int = 0
 
     def phase_at(self, now: int) -> str:
-        """Return the status at a time: a campaign that runs may not have begun, or may be ``done``."""
+        """Return the status at a time.
+
+        A campaign that runs is ``waiting`` before its first turn, and after its last turn while messages wait. Then it
+        is ``done``.
+        """
         if self.status != "running":
             return self.status
-        return "waiting" if now <= self.begins else "running" if now < self.end else "done"
+        if self.begins < now < self.end:
+            return "running"
+        return "waiting" if now <= self.begins or (self.counts.waiting > 0 and now < self.waits_until) else "done"
 
 
 class PartitionCampaigns(msgspec.Struct, frozen=True):
@@ -101,6 +110,7 @@ def campaigns_of(state: Restored, versions: Versions, now: int) -> PartitionCamp
             read_campaign_counts(state.records.get(key_of(order.id))),
             order.number,
             goal_of(order.campaign.goal),
+            0 if order.status == "paused" else order.waits_until,
         )
         for order in versions.campaigns.orders
     ]

@@ -131,5 +131,5 @@ def _join_pending(ledger: Ledger, visitor: Ledger, user: str, is_over: IsOver) -
 
 
 def _excludes(one: Pending, other: Pending) -> bool:
-    """Return whether only one of two waiting messages may be sent: only marketing waits for quiet hours."""
-    return one.rule == other.rule and one.reason == other.reason == "quiet_hours"
+    """Return whether only one of two waiting messages may be sent: marketing, and a campaign at a local time."""
+    return one.rule == other.rule and one.reason == other.reason and one.reason in ("quiet_hours", "local_time")

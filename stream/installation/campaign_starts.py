@@ -81,8 +81,8 @@ def order_of(campaign: Campaign, now: int, by: str, found: CampaignStates, parti
             )
     if len(under_way) >= MAX_OPEN:
         raise CannotStart(f"{MAX_OPEN} campaigns are under way already; start this one when one of them is over")
-    begins = 0 if campaign.at is None else campaign.at.time
-    if campaign.at is not None and campaign.at.if_past == "drop" and begins < now:
+    begins = 0 if campaign.at is None else campaign.at.first
+    if campaign.at is not None and campaign.at.if_past == "drop" and campaign.at.last < now:
         raise CannotStart(f"the time of the campaign {campaign.name!r} is over, and it has `if_past: drop`")
     excludes = tuple(one.id for one in own if one.id != order and (one.status == "cancelled" or one.id in partial))
     content = msgspec.Raw(encode_campaign(campaign))

@@ -129,4 +129,5 @@ def joined_start(parts: list[StartState]) -> StartState:
         joined_campaign_counts(part.counts for part in parts),
         first.number,
         first.goal,
+        0 if any(part.waits_until == 0 for part in parts) else max(part.waits_until for part in parts),
     )

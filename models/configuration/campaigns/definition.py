@@ -13,9 +13,11 @@ from models.conditions.clauses import Condition
 from models.configuration.categories import Category
 from models.configuration.journeys.definition import Goal
 from models.events import Channel
+from models.units import HOUR
 
 Checked: TypeAlias = Literal["at_start", "at_send", "at_start_and_at_send"]
-IfPast: TypeAlias = Literal["now", "drop"]
+IfPast: TypeAlias = Literal["now", "next_day", "drop"]
+_EAST, _WEST = 14 * HOUR, 12 * HOUR
 
 
 class CampaignTime(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,13 +26,27 @@ class CampaignTime(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes
     ----------
     time
-        Milliseconds since the epoch.
+        Milliseconds since the epoch. A local time is written as that of UTC.
     if_past
-        What follows if the campaign is started after that time: it begins at once, or it cannot be started.
+        What follows if that time was before the start: the message at once, at the same local time of the next day, or
+        none.
+    is_local
+        Whether the time is that of each user's zone.
     """
 
     time: int
     if_past: IfPast = "now"
+    is_local: bool = False
+
+    @property
+    def first(self) -> int:
+        """The first instant at which it is the time somewhere, milliseconds."""
+        return self.time - _EAST if self.is_local else self.time
+
+    @property
+    def last(self) -> int:
+        """The last instant at which it is the time somewhere, milliseconds."""
+        return self.time + _WEST if self.is_local else self.time
 
 
 class CampaignPace(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from models.conditions import comparing
@@ -105,17 +105,24 @@ def _campaign(value: Any, path: str) -> Campaign:
 
 
 def _time(written: WrittenTime, path: str) -> CampaignTime:
+    if (written.time is None) == (written.local is None):
+        given = [name for name in ("time", "local") if getattr(written, name) is not None]
+        allowed = "exactly one of `time`, such as 2026-04-03T09:00+02:00, and `local`, such as 2026-04-03T09:00"
+        raise InvalidConfiguration(path, given, allowed)
     if written.local is not None:
-        raise InvalidConfiguration(f"{path}.local", written.local, NOT_YET)
-    if written.time is None:
-        raise InvalidConfiguration(path, {}, "with `time`, such as 2026-04-03T09:00+02:00")
+        at = _instant(written.local, f"{path}.local").replace(tzinfo=UTC)
+        return CampaignTime(int(at.timestamp()) * 1000, written.if_past, is_local=True)
+    assert written.time is not None
     if written.if_past == "next_day":
         raise InvalidConfiguration(f"{path}.if_past", "next_day", "now or drop, because `time` is one instant")
+    return CampaignTime(int(_instant(written.time, f"{path}.time").timestamp()) * 1000, written.if_past)
+
+
+def _instant(written: str, path: str) -> datetime:
     try:
-        at = datetime.fromisoformat(written.time)
+        return datetime.fromisoformat(written)
     except ValueError:
-        raise InvalidConfiguration(f"{path}.time", written.time, "a day and a time of day that exist") from None
-    return CampaignTime(int(at.timestamp()) * 1000, written.if_past)
+        raise InvalidConfiguration(path, written, "a day and a time of day that exist") from None
 
 
 def _pace(written: WrittenPace, path: str) -> CampaignPace:

@@ -24,6 +24,15 @@ Instant = Annotated[
 ]
 
 
+LocalInstant = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?$",
+        description="a time without a zone, such as 2026-04-03T09:00",
+    ),
+]
+
+
 class CampaignWait(Written, frozen=True, kw_only=True):
     """The time between the first users and the others."""
 
@@ -49,20 +58,21 @@ class WrittenPace(Written, frozen=True, kw_only=True):
 
 
 class WrittenTime(Written, frozen=True, kw_only=True):
-    """The time at which a campaign begins.
+    """The time at which a campaign begins: exactly one of ``time`` and ``local``.
 
     Attributes
     ----------
     time
         A time with its zone.
     local
-        Not in this release.
+        A time in the zone of each user.
     if_past
         What follows if the campaign is started after that time: it begins ``now``, or the start is refused (``drop``).
+        With ``local``, it is decided for each user, and may also be the same time of the ``next_day``.
     """
 
     time: Instant | None = None
-    local: Any = None
+    local: LocalInstant | None = None
     if_past: Literal["now", "next_day", "drop"] = "now"
 
 

@@ -6,6 +6,7 @@ first users are chosen at random. The times are far enough apart that other mess
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
@@ -14,6 +15,7 @@ import msgspec
 from models.conditions.writing import digest
 from models.configuration.campaigns.definition import Campaign, CampaignPace
 from models.configuration.compiled import Rule, campaign_rule
+from models.engage.campaigns.local_turns import MAX_LOCAL_WAIT_MS, local_begin
 from models.units import SECOND
 
 USERS_PER_SECOND = 2_000
@@ -111,6 +113,14 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
         """Time of the last turn, milliseconds; ``NEVER`` while it is paused."""
         return NEVER if self.status == "paused" else self._begin + self.span
 
+    @property
+    def waits_until(self) -> int:
+        """Time after which no message of it waits any more, milliseconds; ``NEVER`` while it is paused."""
+        if self.status == "paused":
+            return NEVER
+        at = self.campaign.at
+        return self.end + self.campaign.expires_after + (MAX_LOCAL_WAIT_MS if at is not None and at.is_local else 0)
+
     def is_open_at(self, at: int) -> bool:
         """Return whether users may have a turn after a time."""
         return self.status != "cancelled" and self.end > at
@@ -122,6 +132,14 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     def turn_of(self, user: str) -> int:
         """Return the time of a user's turn, milliseconds, whether the order is paused or not."""
         return self._begin + offset_of(self.campaign, self.users, user)
+
+    def local_turn_of(self, user: str, zone: tzinfo) -> int | None:
+        """Return the time from which a user gets the message, milliseconds; ``None`` if its local time was over."""
+        at = self.campaign.at
+        if at is None or not at.is_local:
+            return self.turn_of(user)
+        begin = local_begin(at, zone, self.ordered)
+        return None if begin is None else begin + self.turn_of(user) - self._begin
 
     def due_of(self, user: str) -> int:
         """Return the time of a user's turn, milliseconds; ``NEVER`` if there is none now."""

@@ -40,7 +40,9 @@ def test_the_example_of_the_page_can_be_applied_and_travels_in_the_log() -> None
     [
         ({"stop_if": {"after": 500}}, "stop_if"),
         ({"experiment": {}}, "experiment"),
-        ({"at": {"local": "2027-04-03T09:00"}}, "at.local"),
+        ({"at": {"local": "2027-04-03T09:00Z"}}, "at.local"),
+        ({"at": {"local": "2027-04-31T09:00"}}, "at.local"),
+        ({"at": {"local": "2027-04-03T09:00", "time": "2027-04-03T09:00Z"}}, "at"),
         ({"at": {"time": "2027-04-03T09:00"}}, "at.time"),
         ({"at": {"time": "2027-04-31T09:00Z"}}, "at.time"),
         ({"at": {"time": "2027-04-03T09:00Z", "if_past": "next_day"}}, "at.if_past"),
