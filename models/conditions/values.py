@@ -33,7 +33,7 @@ class ValueEvaluator(LeafEvaluator):
 
     def read(self, entry: object, at: int, person: Person) -> LeafReading:
         """Return the value."""
-        return LeafReading(_shown(person.values.value(self.subject, self.name)))
+        return LeafReading(shown(person.values.value(self.subject, self.name)))
 
 
 class HeldEvaluator(ValueEvaluator):
@@ -113,7 +113,7 @@ class TimeEvaluator(LeafEvaluator):
 
     def read(self, entry: object, at: int, person: Person) -> LeafReading:
         """Return the value."""
-        return LeafReading(_shown(person.values.value(self.subject, self.name)))
+        return LeafReading(shown(person.values.value(self.subject, self.name)))
 
 
 class BucketEvaluator(LeafEvaluator):
@@ -140,6 +140,13 @@ class BucketEvaluator(LeafEvaluator):
         return LeafReading(f"{self._share(person) * 100 / 2**64:.2f}%")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value for people; a long one is cut.
+
+    Examples
+    --------
+    >>> shown(None), shown(3)
+    ('missing', '3')
+    """
     text = "missing" if value is None else str(value)
     return text if len(text) <= 80 else text[:79] + "…"

@@ -14,6 +14,7 @@ from models.conditions.parsing import parse_condition
 from models.conditions.user_state import ClauseState, UserConditions
 from models.errors import PerennialError
 from models.fold.conditions_in_use import ConditionsInUse
+from models.fold.deciding_events import NOT_READ
 from models.fold.moments import moment
 from models.fold.user_values import DecisionValues, time_zone
 from models.fold.value_reasons import ValueReasons
@@ -178,6 +179,8 @@ def _tree(one: Explanation, reasons: ValueReasons) -> dict[str, Any]:
         "unknown_until": _time(one.unknown_until),
         "waits_for_history": one.waits_for_history,
         "changes_at": _time(one.changes_at),
+        "event": None,
+        "no_event": NOT_READ,
     }
 
 

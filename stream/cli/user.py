@@ -12,7 +12,7 @@ from models.counting import counted
 from stream.cli.output import Config, Json, print_json, short_time
 from stream.cli.past_times import past_time
 from stream.cli.user_messages import print_named, show_messages
-from stream.cli.user_questions import answer_of, asked_question
+from stream.cli.user_questions import answer_of, asked_question, with_events
 from stream.cli.why import show_why
 from stream.cli.why_not import show_why_not
 
@@ -35,6 +35,9 @@ def user(
             metavar="TIME", help="Show the user as of 2h or 7d ago, or as of a time with its zone (2026-05-01T12:00Z)."
         ),
     ] = None,
+    events: Annotated[
+        bool, typer.Option("--events/--no-events", help="With --why: read the log for the event behind each clause.")
+    ] = True,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -44,7 +47,8 @@ def user(
 
     With --why, the command shows the condition of a segment, clause by clause:
     what was measured, which event decided it, and when it changes next. This
-    includes the personal data that the condition reads, such as traits.
+    includes the personal data that the condition reads, such as traits. For
+    the events, it reads the user's partition of the log; --no-events does not.
 
     With --why-not, it shows each rule that decides about the entry into a
     journey, and the condition clause by clause. It also shows what would be
@@ -58,6 +62,8 @@ def user(
     """
     question = asked_question(why, why_not, messages=messages)
     answer = answer_of(config, user, question, None if at is None else past_time("--at", at))
+    if question.kind == "why" and events:
+        answer = with_events(config, answer)
     if json:
         print_json(answer)
     elif question.kind == "why":
@@ -168,25 +174,41 @@ def _rfm(answer: dict[str, Any]) -> str:
     return f"{scores} of 5{falls}"
 
 
-def _agreed(said: dict[str, Any]) -> str:
+def _consent(said: dict[str, Any]) -> str:
+    """Return the answer for a purpose and a channel, and since when it holds."""
     if said["granted"]:
-        return "yes" if said["basis"] == "consent" else "as an existing customer"
-    return f"no ({said['because']})" if said["because"] else "no"
+        answer = "yes" if said["basis"] == "consent" else "as an existing customer"
+    else:
+        answer = f"no ({said['because']})" if said["because"] else "no"
+    since = f" since {short_time(said['at'])}" if said["at"] else ""
+    return f"{said['purpose']} by {said['channel']}: {answer}{since}"
 
 
-def _proof(channel: str, said: dict[str, Any]) -> str:
-    """Return the statement that decides about a channel."""
-    event, source = said["event"], f", from {said['source']}" if said["source"] else ""
-    confirmed = (", confirmed" if said["confirmed"] else "") + (f", text {said['text']}" if said["text"] else "")
-    if event is None:
-        return f"{channel}: stated {short_time(said['at'])}{source}{confirmed}"
-    return f"{channel}: {event['type']} {event['id']} of {short_time(event['at'])}{source}{confirmed}"
+def _proof(said: dict[str, Any]) -> str:
+    """Return the statement that decides about a purpose and a channel; empty if nothing is known of it."""
+    event, known = said["event"], list[str]()
+    if event is not None:
+        known.append(f"{event['type']} {event['id']} of {short_time(event['at'])}")
+    known += [f"from {said['source']}"] if said["source"] else []
+    known += ["confirmed"] if said["confirmed"] else []
+    known += [f"text {said['text']}"] if said["text"] else []
+    return f"proof: {', '.join(known)}" if known else ""
 
 
-def _pending_consent(channel: str, said: dict[str, Any]) -> str:
+def _consents(profile: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line for each purpose and channel, and one for its proof."""
+    lines: list[tuple[str, str]] = []
+    for said in profile["consent"].values():
+        lines.append(("" if lines else "consent", _consent(said)))
+        lines += [("", proof)] if (proof := _proof(said)) else []
+    lines = lines or [("consent", "none on record: no marketing")]
+    return lines + [("", _pending_consent(said)) for said in profile["pending_consent"].values()]
+
+
+def _pending_consent(said: dict[str, Any]) -> str:
     """Return since when a grant waits for its confirmation."""
     mails = f"{counted(said['asked'], 'e-mail')} sent" if said["asked"] else "no address yet"
-    return f"{channel}: waits for a click since {short_time(said['at'])}, {mails}"
+    return f"{said['purpose']} by {said['channel']}: waits for a click since {short_time(said['at'])}, {mails}"
 
 
 def _other_ids(identity: dict[str, Any]) -> str:
@@ -223,7 +245,6 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     name = " ".join(str(profile["traits"][t]) for t in ("firstName", "lastName") if t in profile["traits"])
     spent = _amounts(profile["spent"]) or "nothing"
     bought = f"{counted(profile['orders'], 'order')} for {spent}" if profile["orders"] else "none"
-    consent = ", ".join(f"{channel}: {_agreed(said)}" for channel, said in profile["consent"].items())
     seen = f"{short_time(profile['first_seen'])} to {short_time(profile['last_seen'])}"
     recent = list(dict.fromkeys(profile["recent"]))  # an item that was viewed, put into the cart and bought is one item
     return [
@@ -241,7 +262,5 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("likes", ", ".join(list(profile["categories"])[:5]) or "-"),
         ("recent items", ", ".join(recent[:8]) or "-"),
         ("cart", ", ".join(f"{quantity} x {item}" for item, quantity in profile["cart"].items()) or "empty"),
-        ("consent", consent or "none on record: no marketing"),
-        *(("", _proof(channel, said)) for channel, said in profile["consent"].items()),
-        *(("", _pending_consent(channel, said)) for channel, said in profile["pending_consent"].items()),
+        *_consents(profile),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from stream.cli.progress import ShowProgress, progress_bar
 from stream.cluster.partitioner import partition_of
 from stream.installation.recognition import opened
 from stream.installation.user_records import decisions_of, signals_of
+from stream.log.deciding_events import with_deciding_events
 from stream.lookup.client import UnknownUser, ask_json, ask_state
 from stream.lookup.identity import identity_of
 from stream.rebuild.past import past_state
@@ -83,6 +85,22 @@ def answer_of(config: Path | None, user: str, question: Question, at: int | None
     return answer
 
 
+def with_events(config: Path | None, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer to ``why`` with the events that decided its clauses, from the log."""
+    settings, now = opened(config), round(datetime.fromisoformat(answer["as_of"]).timestamp() * 1_000)
+    with ExitStack() as stack:
+        bar: list[ShowProgress] = []
+
+        def planned(records: int) -> None:
+            bar.append(stack.enter_context(progress_bar("find the events", records)))
+
+        def read(records: int) -> None:
+            for moved in bar:
+                moved(records, now)
+
+        return run(with_deciding_events(settings.connection(), answer, planned, read))
+
+
 def _present(settings: Settings, user: str, question: Question) -> dict[str, Any]:
     """Return the answer of the worker that owns the user."""
     addresses, own = worker_urls(settings.sections.worker), identity_of(settings.connection())
@@ -106,7 +124,8 @@ def _past(settings: Settings, user: str, question: Question, at: int) -> dict[st
     customer, versions = unpack(packed), versions_in_use(state, memo)
     match question.kind:
         case "why":
-            return why(user, customer, memo.now, versions, question.name)
+            place = {"partition": partition_of(user.encode(), settings.partitions), "position": state.position}
+            return why(user, customer, memo.now, versions, question.name) | place
         case "why_not":
             return why_not(user, customer, memo.now, versions, question.name)
     return describe(user, customer, memo.now, versions)

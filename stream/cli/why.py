@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from models.fold.deciding_events import NOT_READ, WITHOUT_EVENT
 from stream.cli.output import short_time
 
 _TRUTHS = {True: "yes", False: "no", None: "unknown"}
@@ -97,6 +98,17 @@ def _lines(one: dict[str, Any], depth: int) -> Iterator[tuple[int, dict[str, Any
         yield from _lines(inner, depth + 1)
 
 
+def _event(one: dict[str, Any]) -> str:
+    """Return the deciding event, or why there is none."""
+    event = one["event"]
+    if event is not None:
+        later = "" if event["at"] == one["decided_at"] else f" of {short_time(event['at'])}"
+        return f" by {event['name'] or event['type']} {event['id']}{later}"
+    if one["no_event"] not in (None, NOT_READ):
+        return f"; {WITHOUT_EVENT[one['no_event']]}"
+    return "" if one["decided_by"] is None else f", event {one['decided_by']}"
+
+
 def _style(truth: bool | None) -> str:
     return {True: "green", False: "red", None: "yellow"}[truth]
 
@@ -109,8 +121,9 @@ def _details(one: dict[str, Any]) -> Iterator[str]:
     roughly = " (approximate)" if one["approximate"] else ""
     yield f"found {one['value']}{roughly}{bound}"
     if one["decided_at"] is not None:
-        mark = "" if one["decided_by"] is None else f", event {one['decided_by']}"
-        yield f"decided at {short_time(one['decided_at'])}{mark}"
+        yield f"decided at {short_time(one['decided_at'])}{_event(one)}"
+    elif one["no_event"] not in (None, NOT_READ):
+        yield WITHOUT_EVENT[one["no_event"]]
     if one["waits_for_history"]:
         yield "unknown until its history is read from the log"
     elif one["truth"] is None:

@@ -3,7 +3,8 @@
 ::
 
     GET /v1/users/USER                       everything about a user (models/fold/view.py)
-    GET /v1/users/USER/why/SEGMENT           why a user is in a segment by rule or not (models/fold/membership_view.py)
+    GET /v1/users/USER/why/SEGMENT           why a user is in a segment by rule or not (models/fold/membership_view.py);
+                                             with ?events=log, the log is read for the event that decided each clause
     GET /v1/users/USER/why-not/JOURNEY       why a user is not in a journey, or gets no message of it
                                              (models/fold/journey_reasons.py)
     GET /v1/users/USER/messages              the decisions that the profile keeps (models/fold/message_view.py)
@@ -20,14 +21,16 @@ Status 404 means that there is no such user, segment or journey. 421 means that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from models.batch import Restored
+from models.errors import PerennialError
 from models.fold.campaigns_in_use import CAMPAIGNS_KEY
 from models.fold.journey_reasons import JourneyNotKnown, why_not
 from models.fold.journeys_in_use import JOURNEYS_KEY
@@ -47,6 +50,13 @@ from stream.lookup.open_partitions import OpenPartition
 from stream.lookup.refusals import HttpRefusal
 from stream.lookup.segment_answers import SegmentAnswers
 from stream.lookup.wanted import ALLOWED, DEFAULT, recommendations_wanted
+
+WithEvents: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Return an answer about a segment with the events that decided each clause; it may raise ``LogUnreadable``."""
+
+
+class LogUnreadable(PerennialError):
+    """The log cannot be read for an answer now; the message says why, and what to do."""
 
 
 class Recommends(Protocol):
@@ -82,7 +92,14 @@ class LookupServer:
         The recommender; ``None`` if there is none.
     identity
         Identity of the installation.
+
+    Attributes
+    ----------
+    with_events
+        Function that adds the deciding events to an answer about a segment, from the log; ``None`` without one.
     """
+
+    with_events: WithEvents | None = None
 
     def __init__(
         self,
@@ -100,6 +117,7 @@ class LookupServer:
         self._partitions = partitions
         self._recommends = recommends
         self._identity = identity
+        self._searching = asyncio.Lock()
         self._versions: dict[int, tuple[dict[str, int], tuple[bytes | None, ...], Versions]] = {}
         self._runner: web.AppRunner | None = None
 
@@ -188,10 +206,26 @@ class LookupServer:
 
     async def _why(self, request: web.Request) -> web.Response:
         user, customer, memo, versions = self._find(request)
+        events = request.query.get("events")
+        if events not in (None, "log"):
+            raise HttpRefusal(400, "bad_choice", f"events: found {events!r}; allowed: log, or leave it out")
         try:
-            return _json(why(user, customer, memo.now, versions, request.match_info["segment"]))
+            answer = why(user, customer, memo.now, versions, request.match_info["segment"])
         except UnknownSegment as error:
             raise HttpRefusal(404, "unknown_segment", str(error)) from error
+        partition, state = self._owned(user)
+        answer |= {"partition": partition, "position": state.position}
+        return _json(answer if events is None else await self._answer_with_events(answer))
+
+    async def _answer_with_events(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Read the log, one search after the other, because each takes processor time from the fold."""
+        if self.with_events is None:
+            raise HttpRefusal(503, "no_log", "this worker does not read the log for lookups")
+        async with self._searching:
+            try:
+                return await self.with_events(answer)
+            except LogUnreadable as error:
+                raise HttpRefusal(503, "log_unreadable", str(error)) from error
 
     async def _why_not(self, request: web.Request) -> web.Response:
         user, customer, memo, versions = self._find(request)

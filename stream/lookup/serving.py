@@ -9,16 +9,22 @@ import errno
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from models.batch import Restored
-from stream.lookup.server import LookupServer
+from stream.cluster.errors import BrokerUnavailable
+from stream.log.deciding_events import TooLong, with_deciding_events
+from stream.lookup.server import LogUnreadable, LookupServer
 from stream.recommender.artifacts import ArtifactFolder
 from stream.recommender.following import ModelWatch
 from stream.settings.loading import Settings
 from stream.settings.worker_addresses import worker_ports
 
 logger = logging.getLogger(__name__)
+
+MAX_RECORDS = 2_000_000
+"""Maximum number of records that a worker reads for an answer, because reading takes processor time from the fold."""
 
 
 class FoldQueries(NamedTuple):
@@ -61,6 +67,7 @@ async def lookups(fold: FoldQueries, settings: Settings, identity: str) -> Async
         recommends=watch,
         identity=identity,
     )
+    server.with_events = partial(_with_events, settings)
     await watch.start()
     try:
         port = await _listen(server, settings)
@@ -69,6 +76,18 @@ async def lookups(fold: FoldQueries, settings: Settings, identity: str) -> Async
     finally:
         await server.stop()
         await watch.stop()
+
+
+async def _with_events(settings: Settings, answer: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return await with_deciding_events(settings.connection(), answer, limit=MAX_RECORDS)
+    except TooLong as error:
+        raise LogUnreadable(
+            f"the partition's log has more than {MAX_RECORDS:,} records; a worker reads no more for an answer. "
+            f"perennial user {answer['user']} --why {answer['segment']} reads it in a process of its own"
+        ) from error
+    except BrokerUnavailable as error:
+        raise LogUnreadable(str(error)) from error
 
 
 async def _listen(server: LookupServer, settings: Settings) -> int:

@@ -52,6 +52,8 @@ def test_a_member_is_explained_with_value_bound_deciding_event_and_next_change()
         "unknown_until": None,
         "waits_for_history": False,
         "changes_at": moment(START + 3 * HOUR),
+        "event": None,
+        "no_event": "not_read",
     }
 
 

@@ -22,7 +22,7 @@ from models.fold.versions import Versions
 from models.fold.view import describe
 from models.log import Control
 from models.profile.codec import unpack
-from models.profile.consents import ConsentProof, grant
+from models.profile.consents import ConsentProof, grant, withdraw
 from models.profile.ledger import Pending, SentMessage, Withheld
 from models.profile.links import IdentityLink, ProfileIdentity
 from models.profile.orders import WHOLE
@@ -93,13 +93,14 @@ def test_a_user_fits_into_80_columns_with_short_times_and_correct_plurals(shown:
     assert not [word for word in ("1 sessions", "1 orders", "1 refunds", "+00:00", ":00Z") if word in shown]
 
 
-def test_consent_is_shown_with_the_event_that_proves_it_and_so_are_the_other_ids(
+def test_consent_is_shown_by_purpose_and_channel_with_its_proof_and_so_are_the_other_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     customer, file = ada(), tmp_path / "perennial.yaml"
-    sms = grant(None, START + HOUR, ConsentProof("checkout", "m7", "consent", confirmed=True))
-    customer.facts.consent |= {"sms": sms}
+    sms = grant(None, START + HOUR, ConsentProof("checkout", "m7", "consent", confirmed=True, text="v2"))
+    news = withdraw(None, START + 2 * HOUR, ConsentProof("complaint", "m8", "message_bounced"))
+    customer.facts.consent |= {"sms": sms, "news@email": news}
     customer.facts.pending = {
         "tips@email": PendingGrant(START, 1),
         "email": PendingGrant(START),
@@ -112,12 +113,15 @@ def test_consent_is_shown_with_the_event_that_proves_it_and_so_are_the_other_ids
 
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert "other ids     anonymous:a1 (merged)" in lines
-    place = lines.index("consent       email: yes, sms: yes")
-    assert lines[place + 1 : place + 5] == [
-        "email: stated 2026-01-01 00:00, from box",
-        "sms: consent m7 of 2026-01-01 01:00, from checkout, confirmed",
-        "email: waits for a click since 2026-01-01 00:00, no address yet",
-        "tips@email: waits for a click since 2026-01-01 00:00, 1 e-mail sent",
+    place = lines.index("consent       marketing by email: yes since 2026-01-01 00:00")
+    assert lines[place + 1 : place + 8] == [
+        "proof: from box",
+        "news by email: no since 2026-01-01 02:00",
+        "proof: message_bounced m8 of 2026-01-01 02:00, from complaint",
+        "marketing by sms: yes since 2026-01-01 01:00",
+        "proof: consent m7 of 2026-01-01 01:00, from checkout, confirmed, text v2",
+        "marketing by email: waits for a click since 2026-01-01 00:00, no address yet",
+        "tips by email: waits for a click since 2026-01-01 00:00, 1 e-mail sent",
     ]
 
 
@@ -224,7 +228,7 @@ def _why(tmp_path: Path, user: str, *more: str) -> int:
     asked: list[str] = []
     with worker(answer, asked) as port:
         file.write_text(f"version: 1\nworker: {{port: {port}}}\n")
-        code = run(["user", user, "--why", "free_viewers", "--config", str(file), *more])
+        code = run(["user", user, "--why", "free_viewers", "--no-events", "--config", str(file), *more])
     assert asked == ["/v1/users/u1/why/free_viewers"]
     return code
 
