@@ -63,6 +63,7 @@ All public errors that the engine raises on purpose, with the package of each:
     - ``UnknownCampaign``, stream.lookup: name one of the campaigns.
     - ``NoJourneysYet``, stream.installation: raise the format level.
 
+  - ``LogUnreadable``, stream.lookup: ask the worker without the log, or read the log yourself.
   - ``StillRefused``, stream.dead_letters: leave the letter in its topic.
   - ``NobodyFolds``, stream.feed: start a worker.
   - ``AlreadyFed``, stream.feed: feed another log.

@@ -1,4 +1,4 @@
 """Answers about a user over HTTP on loopback, from the worker that owns the user.
 
-This package may import ``recommender``, ``settings`` and ``cluster``.
+This package may import ``recommender``, ``log``, ``settings`` and ``cluster``.
 """
