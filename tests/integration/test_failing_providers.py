@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,17 +13,11 @@ import pytest
 
 from models.delivery import deliveries
 from models.delivery.breaker import BreakerPolicy
-from models.delivery.deliveries import decode_delivery
-from models.delivery.messages import Message, encode_message
-from models.events import Channel, Event, decode_event
-from models.log import is_control
+from models.delivery.messages import Message
+from models.events import Channel
 from models.units import now_ms
 from stream.delivery.channels import DeliverySettings, open_channel
-from stream.engine.agent_spec import Stateful
-from stream.engine.context import Clocks
-from stream.engine.testing import LaneHarness
-from stream.worker.topology import deliver_agents
-from tests.support.counting import record
+from tests.support.delivery_lanes import DeliveryHarness, delivering_lane
 from tests.support.letters import letter, text_message
 from tests.support.mail import FakeMailServer, live_mail, serving
 from tests.support.text_messages import FakeTwilio, TwilioAnswer, live_text_messages, serving_twilio
@@ -42,45 +35,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "MAX_RETRY_WAIT_MS", 200)
 
 
-class DeliveryHarness(LaneHarness):
-    """A delivery lane whose broker is in memory, with a dispatcher that calls a real server."""
-
-    def __init__(self, channel: Channel, settings: DeliverySettings, messages: list[Message]) -> None:
-        self.dispatcher = open_channel(channel, settings, now=now_ms, policy=POLICIES[channel])
-        (spec,) = deliver_agents({channel: self.dispatcher}, now_ms)
-        assert isinstance(spec, Stateful)
-        records = [record(i, one.user.encode(), encode_message(one)) for i, one in enumerate(messages)]
-        super().__init__(replace(spec, pace_s=0.0), records, clocks=Clocks())
-        self.messages = messages
-
-    @property
-    def statuses(self) -> dict[str, str]:
-        """Status of each message, by its recipient."""
-        found = {one.id.encode(): one.to for one in self.messages}
-        state = self.partition.state
-        return {found[key]: decode_delivery(value).status for key, value in state.items() if not is_control(key)}
-
-    @property
-    def outcomes(self) -> dict[str | None, list[Event]]:
-        """Outcomes by message."""
-        events = [decode_event(output.value or b"") for output in self.partition.outputs]
-        return {one.id: [event for event in events if event.message == one.id] for one in self.messages}
-
-    async def until_all(self, *statuses: str) -> None:
-        """Wait until every message has one of these statuses."""
-        await self.until(
-            lambda: len(self.statuses) == len(self.messages) and set(self.statuses.values()) <= set(statuses), 60
-        )
-
-
-@asynccontextmanager
-async def lane(channel: Channel, settings: DeliverySettings, messages: list[Message]) -> AsyncIterator[DeliveryHarness]:
-    made = DeliveryHarness(channel, settings, messages)
-    try:
-        async with made:
-            yield made
-    finally:
-        await made.dispatcher.close()
+def lane(
+    channel: Channel, settings: DeliverySettings, messages: list[Message]
+) -> AbstractAsyncContextManager[DeliveryHarness]:
+    dispatcher = open_channel(channel, settings, now=now_ms, policy=POLICIES[channel])
+    return delivering_lane(channel, dispatcher, messages)
 
 
 def live(make: Callable[..., Message], count: int) -> list[Message]:
