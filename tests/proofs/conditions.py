@@ -4,7 +4,8 @@ Each random case has up to five segments and a stream of up to 45 arrivals: late
 clocks. The membership at every instant is compared with a naive evaluation over the whole history, and the stored bytes
 with those of other batches. The moves are also those of the three passes of the fold. With ``--through fold``, a log is
 folded by the whole fold in batches of 1, 7, 500 and 5,000. Its signals are the moves of the naive evaluation, and all
-bytes are equal. Seed and number determine a case, so ``--seed 1 --case 17`` plays it again.
+bytes are equal. In every second of these cases, half of the clauses read features, which are computed naively from all
+events of the user. Seed and number determine a case, so ``--seed 1 --case 17`` plays it again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.proofs.configurations import commit_name
 from tests.support.condition_folds import compare_folds, random_fold_case
 from tests.support.condition_passes import evaluate_in_passes
 from tests.support.condition_runs import compare, evaluate, random_case
+from tests.support.feature_folds import random_feature_case
 
 MAX_SEGMENTS, MAX_ARRIVALS = 5, 45
 RESULTS = Path(__file__).with_name("CONDITIONS.md")
@@ -36,10 +38,12 @@ TITLES: dict[Through, str] = {
 def check(seed: int, through: Through, case: int) -> tuple[int, int, str]:
     """Return the number of the case, its moves, and the first difference; empty without one."""
     drawn = seed * 1_000_003 + case
+    size = 1 + drawn % MAX_SEGMENTS, drawn % (MAX_ARRIVALS + 1)
     if through == "fold":
-        moved, difference = compare_folds(random_fold_case(drawn, 1 + drawn % MAX_SEGMENTS, drawn % (MAX_ARRIVALS + 1)))
+        make = random_feature_case if case % 2 else random_fold_case
+        moved, difference = compare_folds(make(drawn, *size))
         return case, moved, difference
-    found = random_case(drawn, 1 + drawn % MAX_SEGMENTS, drawn % (MAX_ARRIVALS + 1))
+    found = random_case(drawn, *size)
     moves, _ = evaluate(found, 1)
     difference = compare(found)
     if not difference and sorted(evaluate_in_passes(found, 7)[0]) != sorted(moves):
@@ -105,6 +109,8 @@ def main(
             "cases without a move": f"{still:,}",
             "differences": str(differences),
         }
+        if through == "fold":
+            rows["cases with clauses on features"] = f"{len(cases) // 2:,}"
         table = ["| what | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
         write_result(RESULTS, through, [*table, *([""] if trouble else []), *trouble])
     raise typer.Exit(1 if differences else 0)
