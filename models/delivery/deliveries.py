@@ -8,6 +8,7 @@ so it is not sent again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -74,6 +75,9 @@ class Result(NamedTuple):
         For a refusal: the provider's codes alone, such as ``550 5.1.1``, without an address.
     called
         Whether the provider was called at all.
+    delays_s
+        For ``failed``: the delays after each attempt, if the provider's protocol states them, seconds. The last one
+        stays. Empty for the usual delays.
     handed_over
         For ``withdrawn``: whose profile decides again about the message, because its visitor has logged in.
     """
@@ -88,6 +92,7 @@ class Result(NamedTuple):
     code: str = ""
     called: bool = True
     handed_over: HandoverNote | None = None
+    delays_s: tuple[float, ...] = ()
 
 
 class MessageSummary(msgspec.Struct, frozen=True, array_like=True):
@@ -283,7 +288,7 @@ def deadline(message: Message, arrived: int) -> int:
     return message.expires if message.origin == "live" else arrived + RETRY_FOR_MS
 
 
-def wait_after(message_id: str, attempts: int, retry_after: float | None = None) -> int:
+def wait_after(message_id: str, attempts: int, retry_after: float | None = None, delays_s: Sequence[float] = ()) -> int:
     """Return the delay between a failed attempt and the next one, milliseconds.
 
     The delay doubles with each attempt, and is shortened by up to one half. The message's id and the number of the
@@ -298,6 +303,8 @@ def wait_after(message_id: str, attempts: int, retry_after: float | None = None)
         Number of attempts so far, from 1.
     retry_after
         Seconds that the provider asked for. The next attempt is never earlier.
+    delays_s
+        See :class:`Result`. Each of these delays is lengthened by up to one tenth.
 
     Examples
     --------
@@ -305,8 +312,16 @@ def wait_after(message_id: str, attempts: int, retry_after: float | None = None)
     [547, 1588, 2762, 197825]
     >>> wait_after("02c75b5d33db8f4cac395fdd5056bf17", 1, retry_after=20.0)
     20000
+    >>> [wait_after("02c75b5d33db8f4cac395fdd5056bf17", n, delays_s=(5.0, 300.0)) for n in (1, 2, 3)]
+    [5047, 317662, 311444]
     """
+    drawn = int.from_bytes(blake2b(f"{message_id}:{attempts}".encode(), digest_size=4).digest())
+    if delays_s:
+        stated = int(delays_s[min(attempts, len(delays_s)) - 1] * SECOND)
+        return max(stated + stated * drawn // (10 * 2**32), _asked_for(retry_after))
     longest = min(FIRST_RETRY_MS << min(attempts - 1, 30), MAX_RETRY_WAIT_MS)
-    drawn = blake2b(f"{message_id}:{attempts}".encode(), digest_size=4).digest()
-    wait = longest // 2 + longest * int.from_bytes(drawn) // 2**33
-    return max(wait, int(min(retry_after or 0.0, RETENTION_MS / SECOND) * SECOND))
+    return max(longest // 2 + longest * drawn // 2**33, _asked_for(retry_after))
+
+
+def _asked_for(retry_after: float | None) -> int:
+    return int(min(retry_after or 0.0, RETENTION_MS / SECOND) * SECOND)

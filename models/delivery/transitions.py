@@ -148,7 +148,7 @@ def _retried(record: DeliveryRecord, result: Result, now: int) -> Transition:
             status="queued",
             changed=now,
             since=record.arrived,
-            due=now + wait_after(record.message.id, max(record.attempts, 1), result.retry_after),
+            due=now + wait_after(record.message.id, max(record.attempts, 1), result.retry_after, result.delays_s),
             by="",
             answered=False,
             detail=_short(result),

@@ -5,7 +5,7 @@ A new channel is a module beside this one and an entry here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from stream.delivery.push import PushKeys
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
 from stream.delivery.unsubscribe import Signer
+from stream.delivery.webhook import WebhookEndpoint
+from stream.settings.outbound_schema import OutboundSection
 from stream.settings.schema import BreakerSection, DeliverySection
 
 MAX_CONCURRENT_FILES = 64
@@ -42,8 +44,10 @@ class DeliverySettings:
         Public URL of the HTTP door, to which unsubscribe links lead.
     unsubscribe_keys
         Secrets of unsubscribe links: the first one signs, and all verify.
-    smtp_password, twilio_token, push
+    smtp_password, twilio_token, push, webhooks
         Secrets of the providers.
+    outbound
+        Hosts that may have a private address.
     callback_url
         URL of the HTTP door for status callbacks; ``None`` requests no callbacks.
     """
@@ -55,6 +59,8 @@ class DeliverySettings:
     smtp_password: str | None = None
     twilio_token: str = ""
     push: PushKeys = field(default_factory=PushKeys)
+    webhooks: Mapping[str, WebhookEndpoint] = field(default_factory=dict)
+    outbound: OutboundSection = field(default_factory=OutboundSection)
     callback_url: str | None = None
 
 

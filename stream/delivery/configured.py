@@ -12,6 +12,7 @@ from stream.delivery.push import PushKeys
 from stream.delivery.push_secrets import service_account, vapid_key
 from stream.delivery.requirements import suppression_secrets, unmet_secrets
 from stream.delivery.unsubscribe import Signer, secret_of
+from stream.delivery.webhook_secrets import webhook_endpoints
 from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings
 
@@ -46,6 +47,8 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         smtp_password=None if password is None else settings.reveal(password, "delivery.smtp.password"),
         twilio_token="" if twilio is None else settings.reveal(twilio.auth_token, "delivery.twilio.auth_token"),
         push=push,
+        webhooks={} if cannot_sign or "secrets.webhooks" in missing else webhook_endpoints(settings),
+        outbound=settings.sections.outbound,
         callback_url=settings.sections.http.public_url,
     )
 

@@ -7,7 +7,7 @@ with the rules in the log.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from models.configuration.templates import CONFIRM
 from models.delivery.address_hashes import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
 from stream.delivery.push_secrets import service_account, vapid_key
+from stream.delivery.webhook_secrets import webhook_endpoints
 from stream.settings.fields import Secret
 from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings
@@ -24,7 +25,9 @@ SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}
 """The section of ``delivery`` that names a channel's provider."""
 
 
-_PUSH = cast("Channel", "push")  # the type gets this value with the channel's messages
+# the type gets these values with the channels' messages
+_PUSH = cast("Channel", "push")
+_WEBHOOK = cast("Channel", "webhook")
 
 
 class Unmet(NamedTuple):
@@ -85,11 +88,16 @@ def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
             settings.reveal(secret, path)
         except InvalidSettings as error:
             yield requirement._replace(says=str(error))
-    for name, read in (("secrets.fcm", service_account), ("secrets.vapid", vapid_key)):
+    read_by_name: tuple[tuple[str, Channel, Callable[[Settings], object]], ...] = (
+        ("secrets.fcm", _PUSH, service_account),
+        ("secrets.vapid", _PUSH, vapid_key),
+        ("secrets.webhooks", _WEBHOOK, webhook_endpoints),
+    )
+    for name, channel, read in read_by_name:
         try:
             read(settings)
         except InvalidSettings as error:
-            yield Unmet(name, str(error), _PUSH)
+            yield Unmet(name, str(error), channel)
     try:
         suppression_secrets(settings)
     except InvalidSettings as error:

@@ -16,6 +16,7 @@ from stream.settings.costs import CostSection
 from stream.settings.fields import Duration, Port, Secret
 from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
+from stream.settings.webhook_schema import EndpointName, WebhookSection
 
 Servers = Annotated[
     str,
@@ -335,7 +336,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         Folder for the messages that go to no provider. By default ``outbox`` in the data folder.
     allowlist
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
-    smtp, twilio, push, breaker, costs
+    smtp, twilio, push, webhooks, breaker, costs
         Providers, pauses of a provider that fails, and cost of a message by channel for ``perennial report``.
     unsubscribe_secrets
         Secrets of unsubscribe links: the first one signs, and all are accepted. By default one is made in the data
@@ -352,6 +353,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
     smtp: SmtpSection | None = None
     twilio: TwilioSection | None = None
     push: PushSection | None = None
+    webhooks: dict[EndpointName, WebhookSection] = {}
     breaker: BreakerSection = BreakerSection()
     costs: dict[Channel, CostSection] = {}
     unsubscribe_secrets: list[Secret] = []

@@ -7,13 +7,11 @@ checks on it.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,74 +25,14 @@ from stream.delivery.push import Push
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
 from stream.delivery.web_push import WebPush
+from tests.support.channel_harness import TIMEOUT_S, ChannelHarness, Recorded
 from tests.support.fcm import FakeFcm, device, fcm_error, push_message, serving_fcm
-from tests.support.letters import LINK, letter, text_message
+from tests.support.letters import LINK
 from tests.support.mail import FakeMailServer, serving, smtp_section
 from tests.support.processes import await_true
 from tests.support.text_messages import FakeTwilio, TwilioAnswer, serving_twilio
 from tests.support.web_push import FakePushService, WebPushAnswer, serving_web_push
-
-TIMEOUT_S = 1.0
-"""How long an adapter under test waits for an answer, seconds."""
-
-
-class Recorded(NamedTuple):
-    """Address and text of a message that the recipient accepted."""
-
-    to: str
-    text: str
-
-
-class ChannelHarness(ABC):
-    """An adapter, and a recipient that the checks can instruct.
-
-    Parameters
-    ----------
-    channel
-        Channel of the adapter.
-
-    Attributes
-    ----------
-    channel
-        See the parameter.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-
-    @abstractmethod
-    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
-        """Hand a message to the adapter."""
-
-    @abstractmethod
-    def recorded(self) -> list[Recorded]:
-        """Return all messages that the recipient accepted."""
-
-    @abstractmethod
-    def refused(self) -> Message:
-        """Return a message that the recipient refuses permanently."""
-
-    @abstractmethod
-    def refusing(self, message: Message) -> AbstractAsyncContextManager[None]:
-        """Refuse a message temporarily until the end of the block."""
-
-    def dropping(self, message: Message) -> None:
-        """Make the recipient accept a message and close the connection without an answer; only for providers."""
-        raise NotImplementedError
-
-    @asynccontextmanager
-    async def hanging(self, message: Message) -> AsyncIterator[None]:
-        """Leave a message without an answer until the end of the block."""
-        yield
-
-    async def reached(self, message: Message) -> None:
-        """Wait until a message has reached the recipient."""
-        await asyncio.sleep(0)
-
-    def message(self, number: int = 0, **changed: object) -> Message:
-        """Make a message of the channel; each number has its own address."""
-        sms = text_message(id=letter(number).id, to=f"+4930901820{number}")
-        return msgspec.structs.replace(letter(number) if self.channel == "email" else sms, **changed)
+from tests.support.webhook_harness import open_webhook_harness
 
 
 class OutboxHarness(ChannelHarness):
@@ -373,6 +311,7 @@ HARNESSES: Mapping[str, Open] = {
     "email": _smtp,
     "sms": _twilio,
     "push over FCM": _fcm,
+    "webhook": open_webhook_harness,
     "push over web push": _web_push,
 }
 """All harnesses by name.

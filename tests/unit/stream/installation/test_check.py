@@ -233,12 +233,13 @@ delivery:
   push:
     fcm: {service_account: {file: no-account.json}}
     web: {private_key: {env: NO_VAPID}, contact: "mailto:push@shop.example"}
+  webhooks: {crm: {url: "https://crm.example/hooks", secrets: [{env: NO_WEBHOOK}]}}
 """,
     )
 
     assert failed(found) == {
         "secrets.fcm", "secrets.kafka", "secrets.smtp", "secrets.twilio", "secrets.unsubscribe", "secrets.vapid",
-        "secrets.write_keys",
+        "secrets.webhooks", "secrets.write_keys",
     }  # fmt: skip
 
 
