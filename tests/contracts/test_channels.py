@@ -11,7 +11,8 @@ import pytest
 from models.delivery.deliveries import Result
 from models.events import CHANNELS
 from stream.delivery.channels import PROVIDERS
-from tests.support.channel_harnesses import HARNESSES, PROVIDERS_TESTED, ChannelHarness, Recorded
+from tests.support.channel_harness import ChannelHarness, Recorded
+from tests.support.channel_harnesses import HARNESSES, PROVIDERS_TESTED
 
 UNICODE = "Grüße, Ada! 你好 🎉 עברית"
 
