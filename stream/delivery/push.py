@@ -9,9 +9,11 @@ from models.delivery.messages import Message
 from models.delivery.push_address import DeviceToken, InvalidPushAddress, parse_push_address
 from stream.delivery.fcm import Fcm
 from stream.delivery.google_tokens import ServiceAccount
+from stream.delivery.outbound import Outbound
 from stream.delivery.provider import LastCheck, Provider, allow
 from stream.delivery.vapid import VapidKey
 from stream.delivery.web_push import WebPush
+from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
 
 
@@ -83,8 +85,18 @@ class Push:
         return [one for one in (self._fcm, self._web) if one is not None]
 
 
-def open_push(section: PushSection, keys: PushKeys) -> Push | None:
-    """Open the services that the settings name and whose keys are there; ``None`` if there is none."""
+def open_push(section: PushSection, keys: PushKeys, outbound: OutboundSection) -> Push | None:
+    """Open the services that the settings name and whose keys are there; ``None`` if there is none.
+
+    Parameters
+    ----------
+    section, keys
+        Settings of push, and their secrets.
+    outbound
+        Hosts that may have a private address.
+    """
     fcm = None if section.fcm is None or keys.account is None else Fcm(section.fcm, keys.account, section.link)
-    web = None if section.web is None or keys.vapid is None else WebPush(section.web, keys.vapid, section.link)
+    web = None
+    if section.web is not None and keys.vapid is not None:
+        web = WebPush(section.web, keys.vapid, section.link, outbound=Outbound(outbound.allow))
     return None if fcm is None and web is None else Push(fcm, web)

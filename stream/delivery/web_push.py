@@ -6,10 +6,8 @@ stays unknown.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Collection
 
-import aiohttp
 import http_ece
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -19,8 +17,8 @@ from models.delivery.messages import Message
 from models.delivery.push_address import InvalidPushAddress, WebPushSubscription, parse_push_address
 from models.delivery.push_content import MAX_WEB_PUSH_BYTES, life_s, replacing_key, urgency_of, web_push_content
 from models.units import now_ms
-from stream.delivery.outbound import PublicResolver
-from stream.delivery.posting import HttpAnswer, post
+from stream.delivery.outbound import Outbound
+from stream.delivery.posting import HttpAnswer
 from stream.delivery.provider import LastCheck, allow
 from stream.delivery.retry_after import retry_after
 from stream.delivery.vapid import VapidKey, VapidSigner
@@ -37,8 +35,8 @@ MAX_ID = 200
 class WebPush:
     """A provider of push messages for browsers.
 
-    The URL of a subscription comes from a user. So only the hosts of the settings are called, a name of a host never
-    leads into a private network, and no redirect is followed.
+    The URL of a subscription comes from a user. So only the hosts of the settings are called, and only by the client
+    that reaches no private address.
 
     Parameters
     ----------
@@ -48,8 +46,8 @@ class WebPush:
         The key of the sender.
     link
         Page that a click on a message opens.
-    tls
-        Certificate authorities to trust, instead of those of the system.
+    outbound
+        The client for addresses of others. This provider closes it.
     timeout_s
         Maximum time of one request, seconds.
     now
@@ -62,17 +60,16 @@ class WebPush:
         key: VapidKey,
         link: str | None = None,
         *,
-        tls: ssl.SSLContext | None = None,
+        outbound: Outbound,
         timeout_s: float = REQUEST_TIMEOUT_S,
         now: Callable[[], int] = now_ms,
     ) -> None:
         self._hosts = section.hosts
         self._signer = VapidSigner(key, section.contact, now=now)
         self._link = link
-        self._tls = tls
+        self._outbound = outbound
         self._timeout_s = timeout_s
         self._now = now
-        self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"<WebPush {self._signer!r}>"
@@ -119,20 +116,12 @@ class WebPush:
             "Topic": replacing_key(message),
         }
         encrypted = encrypted_for(address, content)
-        answer = await post(self._open(), address.endpoint, encrypted, headers, self._timeout_s)
+        answer = await self._outbound.post(address.endpoint, encrypted, headers, self._timeout_s)
         return answer if isinstance(answer, Result) else _result(answer)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(resolver=PublicResolver(), ssl=self._tls or True)
-            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+        await self._outbound.close()
 
 
 def is_listed(host: str, hosts: Collection[str]) -> bool:

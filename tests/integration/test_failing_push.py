@@ -64,7 +64,7 @@ async def open_push(fcm: FakeFcm, service: FakePushService, tmp_path: Path) -> A
         def make(failures: int, max_concurrency: int = 64) -> Dispatcher:
             push = Push(
                 Fcm(fcm.section, fcm.account, timeout_s=TIMEOUT_S),
-                WebPush(service.section, service.key, tls=tls, timeout_s=TIMEOUT_S),
+                WebPush(service.section, service.key, outbound=service.outbound(tls), timeout_s=TIMEOUT_S),
             )
             gate = Gate(
                 Reach("live"),

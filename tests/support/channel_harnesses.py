@@ -300,7 +300,9 @@ async def _fcm(_: Path, __: int) -> AsyncIterator[ChannelHarness]:
 async def _web_push(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
     service = FakePushService()
     async with serving_web_push(service, folder) as tls:
-        provider = Push(None, WebPush(service.section, service.key, tls=tls, timeout_s=TIMEOUT_S))
+        provider = Push(
+            None, WebPush(service.section, service.key, outbound=service.outbound(tls), timeout_s=TIMEOUT_S)
+        )
         yield WebPushHarness(service, provider)
         await provider.close()
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from models.delivery.messages import Message
+from stream.delivery.outbound import Outbound
 from stream.delivery.vapid import VapidKey, make_vapid_key
 from stream.settings.fields import Secret
 from stream.settings.push_schema import WebPushSection
@@ -125,6 +126,10 @@ class FakePushService:
     def section(self) -> WebPushSection:
         """Settings of web push that allow this service."""
         return WebPushSection(private_key=Secret(env="VAPID"), contact=CONTACT, hosts=("127.0.0.1",))
+
+    def outbound(self, tls: ssl.SSLContext | None = None) -> Outbound:
+        """Return a client that may call this service, although it has a private address."""
+        return Outbound([self.url.removeprefix("https://")], tls=tls)
 
     def endpoint(self, number: int = 0) -> str:
         """Return the URL of a subscription."""

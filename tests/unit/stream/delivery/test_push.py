@@ -10,6 +10,7 @@ import pytest
 from stream.delivery.fcm import Fcm
 from stream.delivery.push import Push, PushKeys, open_push
 from stream.delivery.web_push import WebPush
+from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
 from tests.support.fcm import FakeFcm, device, push_message, serving_fcm
 from tests.support.web_push import FakePushService, serving_web_push
@@ -25,7 +26,9 @@ async def server() -> AsyncIterator[FakeFcm]:
 async def test_a_token_goes_to_fcm_and_a_subscription_to_its_push_service(server: FakeFcm, tmp_path: Path) -> None:
     service = FakePushService()
     async with serving_web_push(service, tmp_path) as tls:
-        push = Push(Fcm(server.section, server.account), WebPush(service.section, service.key, tls=tls))
+        push = Push(
+            Fcm(server.section, server.account), WebPush(service.section, service.key, outbound=service.outbound(tls))
+        )
         results = [await push.deliver(one, unsubscribe=None) for one in (push_message(1), service.message(2))]
         await push.close()
 
@@ -36,7 +39,10 @@ async def test_a_token_goes_to_fcm_and_a_subscription_to_its_push_service(server
 
 async def test_a_message_whose_service_is_not_set_is_refused_with_the_setting_that_is_missing(server: FakeFcm) -> None:
     service = FakePushService(url="https://push.example")
-    apps, browsers = Push(Fcm(server.section, server.account), None), Push(None, WebPush(service.section, service.key))
+    apps, browsers = (
+        Push(Fcm(server.section, server.account), None),
+        Push(None, WebPush(service.section, service.key, outbound=service.outbound())),
+    )
 
     refused = [
         await apps.deliver(service.message(), unsubscribe=None),
@@ -63,7 +69,7 @@ def test_a_service_is_opened_if_it_is_set_and_its_key_was_read(server: FakeFcm) 
     service = FakePushService()
     section = PushSection(fcm=server.section, web=service.section)
 
-    assert open_push(section, PushKeys()) is None
-    assert open_push(PushSection(fcm=server.section), PushKeys(vapid=service.key)) is None
-    assert "Fcm" in repr(open_push(section, PushKeys(account=server.account)))
-    assert "WebPush" in repr(open_push(section, PushKeys(account=server.account, vapid=service.key)))
+    assert open_push(section, PushKeys(), OutboundSection()) is None
+    assert open_push(PushSection(fcm=server.section), PushKeys(vapid=service.key), OutboundSection()) is None
+    assert "Fcm" in repr(open_push(section, PushKeys(account=server.account), OutboundSection()))
+    assert "WebPush" in repr(open_push(section, PushKeys(account=server.account, vapid=service.key), OutboundSection()))

@@ -15,6 +15,7 @@ from models.delivery.deliveries import Result
 from models.delivery.push_address import WebPushSubscription, parse_push_address
 from models.delivery.push_content import MAX_WEB_PUSH_BYTES
 from models.units import HOUR, now_ms
+from stream.delivery.outbound import Outbound
 from stream.delivery.vapid import MAX_ORIGINS, VapidKey, VapidSigner, make_vapid_key, read_vapid_key
 from stream.delivery.web_push import WebPush, encrypted_for
 from stream.settings.push_schema import PUSH_SERVICES
@@ -53,7 +54,7 @@ async def open_web_push(service: FakePushService, tls: ssl.SSLContext) -> AsyncI
 
     def make(key: VapidKey | None = None, link: str | None = None, timeout_s: float = 30.0, **changed: Any) -> WebPush:
         section = msgspec.structs.replace(service.section, **changed)
-        opened.append(WebPush(section, key or service.key, link, tls=tls, timeout_s=timeout_s))
+        opened.append(WebPush(section, key or service.key, link, outbound=service.outbound(tls), timeout_s=timeout_s))
         return opened[-1]
 
     yield make
@@ -187,7 +188,7 @@ async def test_no_answer_in_time_is_unknown(service: FakePushService, open_web_p
 async def test_a_service_whose_certificate_is_not_trusted_gets_nothing(
     service: FakePushService, tls: ssl.SSLContext
 ) -> None:
-    provider = WebPush(service.section, service.key)
+    provider = WebPush(service.section, service.key, outbound=service.outbound())
 
     result = await provider.deliver(service.message(), unsubscribe=None)
     await provider.close()
@@ -272,6 +273,19 @@ async def test_only_the_hosts_of_the_settings_are_called(
     result = await provider.deliver(service.message(to=FakeBrowser().subscription(endpoint)), unsubscribe=None)
 
     assert (result.status, result.called) == ("rejected", False)
+    assert not service.asked
+
+
+async def test_a_listed_host_with_a_private_address_needs_an_exception(
+    service: FakePushService, tls: ssl.SSLContext
+) -> None:
+    provider = WebPush(service.section, service.key, outbound=Outbound(tls=tls))
+
+    result = await provider.deliver(service.message(), unsubscribe=None)
+    await provider.close()
+
+    assert (result.status, result.called) == ("rejected", False)
+    assert "outbound.allow" in result.detail
     assert not service.asked
 
 
