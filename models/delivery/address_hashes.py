@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from models.delivery.push_address import push_identity
 from models.delivery.suppression import KEY_ID_DIGITS
 from models.errors import PerennialError
 from models.events import Channel
@@ -19,16 +20,21 @@ class SecretMissing(PerennialError):
     """An address cannot be hashed, because a secret of the suppression list cannot be read."""
 
 
+_NORMAL: dict[str, Callable[[str], str]] = {"email": str.lower, "push": push_identity}
+
+
 def normalised(channel: Channel, address: str) -> str:
-    """Return the form of a delivery address that is hashed: lower case for e-mail, E.164 for SMS.
+    """Return the form of a delivery address that is hashed.
+
+    It is lower case for e-mail, E.164 for SMS, and for push the part that identifies the device. So a subscription has
+    one hash, however its JSON is written.
 
     Examples
     --------
     >>> normalised("email", "Ada.Lovelace@Example.COM")
     'ada.lovelace@example.com'
     """
-    address = address.strip()
-    return address.lower() if channel == "email" else address
+    return _NORMAL.get(channel, str)(address.strip())
 
 
 def domain_of(channel: Channel, address: str) -> str:

@@ -10,8 +10,8 @@ import msgspec
 
 from models.delivery.deliveries import Result
 
-CONNECT_TIMEOUT_S = 10.0
-"""How long a connection may take, seconds."""
+CONNECTING = 2 / 3
+"""Share of a request's time that the connection may take. After it, nothing was sent, so the outcome is known."""
 MAX_ANSWER_BYTES = 65_536
 """Maximum length of an answer that is read."""
 
@@ -59,7 +59,7 @@ async def post(
     HttpAnswer or Result
         ``failed`` if there was no connection, so nothing was sent. ``unknown`` if the request may have arrived.
     """
-    timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
+    timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s * CONNECTING)
     try:
         async with session.post(url, data=content, headers=headers, timeout=timeout, allow_redirects=False) as response:
             body = await _read(response)

@@ -16,6 +16,7 @@ from models.delivery.deliveries import LOOKUP_DELAYS_MS, Result, Status
 from models.delivery.messages import Message
 from models.units import MINUTE
 from stream.delivery.callbacks import twilio_address
+from stream.delivery.posting import CONNECTING
 from stream.delivery.provider import LastCheck, allow
 from stream.delivery.retry_after import http_date, retry_after
 from stream.settings.schema import TwilioSection
@@ -92,7 +93,7 @@ class Twilio:
         try:
             async with session.post(self._url, data=form) as response:
                 return _result(response, await _content(response))
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Result("failed", f"{type(error).__name__}: {error}", trouble=True)
         except (aiohttp.ClientError, TimeoutError) as error:
             # The request may have arrived.
@@ -129,7 +130,7 @@ class Twilio:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers={"Authorization": _basic(self._section.account_sid, self._token)},
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=self._timeout_s * CONNECTING),
             )
         return self._session
 

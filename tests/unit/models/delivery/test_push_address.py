@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.delivery.address_hashes import normalised
 from models.delivery.push_address import (
     DeviceToken,
     InvalidPushAddress,
@@ -20,7 +21,9 @@ from models.delivery.push_address import (
     push_identity,
     write_push_address,
 )
+from models.events import Channel
 
+PUSH = cast("Channel", "push")
 TOKEN = "dQw4w9WgXcQ:APA91b" + "Hun4MxP5egoKMwt2KZFBaFUH-ERqc_2" * 4
 ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/gAAAAA"
 # The keys of the example in RFC 8291, section 5.
@@ -78,6 +81,13 @@ def test_two_forms_of_one_address_are_written_in_the_same_way_and_have_one_ident
     assert len(written) == 1
     assert parse_push_address(written.pop()) == parse_push_address(other)
     assert push_identity(other) == push_identity(subscription()) == ENDPOINT
+
+
+def test_a_subscription_has_one_hash_however_its_json_is_written() -> None:
+    spaced = msgspec.json.format(subscription().encode(), indent=2).decode()
+
+    assert normalised(PUSH, spaced) == normalised(PUSH, subscription()) == ENDPOINT
+    assert normalised(PUSH, f" {TOKEN}") == TOKEN
 
 
 def test_a_text_that_is_no_address_identifies_itself() -> None:

@@ -16,6 +16,7 @@ from models.delivery.deliveries import Result
 from models.units import now_ms
 from stream.delivery.fcm import QUOTA_WAIT_S, Fcm
 from stream.delivery.google_tokens import GoogleTokens
+from tests.support.deaf_port import deaf_port
 from tests.support.fcm import FakeFcm, FcmAnswer, device, fcm_error, pem_of, push_message, serving_fcm
 from tests.support.letters import LINK
 
@@ -175,6 +176,17 @@ async def test_a_message_to_an_unreachable_server_has_failed(server: FakeFcm, un
     await provider.close()
 
     assert (result.status, result.trouble) == ("failed", True)
+
+
+async def test_a_message_to_a_server_that_takes_no_connection_has_failed(server: FakeFcm) -> None:
+    with deaf_port() as port:
+        section = msgspec.structs.replace(server.section, base_url=f"http://127.0.0.1:{port}")
+        provider = Fcm(section, server.account, timeout_s=0.5)
+        result = await provider.deliver(push_message(), unsubscribe=None)
+        await provider.close()
+
+    assert (result.status, result.trouble) == ("failed", True)
+    assert server.given == 1
 
 
 @pytest.mark.parametrize(

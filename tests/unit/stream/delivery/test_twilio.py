@@ -10,6 +10,7 @@ import pytest
 from models.delivery.deliveries import RETENTION_MS, wait_after
 from stream.delivery.twilio import Twilio
 from stream.settings.schema import TwilioSection
+from tests.support.deaf_port import deaf_port
 from tests.support.letters import text_message
 from tests.support.text_messages import FakeTwilio, TwilioAnswer, serving_twilio, twilio_section
 
@@ -112,6 +113,15 @@ async def test_a_message_to_an_unreachable_server_has_failed(unused_tcp_port: in
     await provider.close()
 
     assert result.status == "failed"
+
+
+async def test_a_message_to_a_server_that_takes_no_connection_has_failed() -> None:
+    with deaf_port() as port:
+        provider = Twilio(twilio_section(f"http://127.0.0.1:{port}"), "secret", timeout_s=0.3)
+        result = await provider.deliver(text_message(), unsubscribe=None)
+        await provider.close()
+
+    assert (result.status, result.trouble) == ("failed", True)
 
 
 async def test_retry_after_may_be_a_date(server: FakeTwilio, twilio: Twilio) -> None:
