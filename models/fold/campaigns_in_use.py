@@ -24,7 +24,7 @@ MAX_ORDERS = 64
 MAX_OPEN = 32
 """Maximum number of starts that are under way at once. A profile keeps a mark of each."""
 MAX_REFUSED = 16
-"""Maximum number of refused starts that a partition remembers; the oldest is forgotten first."""
+"""Maximum number of refused starts that a partition remembers, and of those that were cancelled before they came."""
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -32,6 +32,7 @@ class _Stored(msgspec.Struct, array_like=True):
     kept: tuple[Campaign, ...]
     numbers: dict[str, int] = {}
     refused: tuple[RefusedStart, ...] = ()
+    unmet: tuple[str, ...] = ()
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -51,12 +52,14 @@ class CampaignsInUse:
         Number of the newest start by name of the campaign; also of starts whose orders are forgotten.
     refused
         Starts that were refused, oldest first.
+    unmet
+        Ids of starts that were cancelled before they reached the partition, oldest first. They never begin.
 
     Attributes
     ----------
     orders
         The orders, oldest first.
-    kept, numbers, refused
+    kept, numbers, refused, unmet
         See above.
     rules
         The rules by which the planner decides about their messages, by name.
@@ -72,11 +75,13 @@ class CampaignsInUse:
         kept: Iterable[Campaign] = (),
         numbers: Mapping[str, int] | None = None,
         refused: Iterable[RefusedStart] = (),
+        unmet: Iterable[str] = (),
     ) -> None:
         self.orders = tuple(orders)
         self.kept = tuple(kept)
         self.numbers = dict(numbers or {})
         self.refused = tuple(refused)
+        self.unmet = tuple(unmet)
         self.rules: dict[str, Rule] = {order.campaign.rule: order.rule for order in self.orders}
         self.held = frozenset(order.id for order in self.orders if order.status == "paused")
         self.cancelled = frozenset(order.id for order in self.orders if order.status == "cancelled")
@@ -116,7 +121,7 @@ class CampaignsInUse:
         present = set(configured)
         under_way = [order.campaign for order in self.orders if order.status != "cancelled" and order.end > now]
         kept = dict.fromkeys(one for one in under_way if one not in present)
-        return CampaignsInUse(self.orders, kept, self.numbers, self.refused)
+        return CampaignsInUse(self.orders, kept, self.numbers, self.refused, self.unmet)
 
     def following(
         self, control: CampaignOrder, now: int, users: Sequence[bytes], configured: Iterable[Campaign]
@@ -150,26 +155,32 @@ class CampaignsInUse:
             new = _started(campaign, control, now, users)
             numbers = {**self.numbers, campaign.name: control.number}
             refused = (one for one in self.refused if one.id != control.id)
-            return CampaignsInUse((*self._without_oldest(now), new), self.kept, numbers, refused)
+            return CampaignsInUse((*self._without_oldest(now), new), self.kept, numbers, refused, self.unmet)
+        if order is None and control.order == "cancel" and control.id not in self.unmet:
+            unmet = [*self.unmet, control.id][-MAX_REFUSED:]
+            return CampaignsInUse(self.orders, self.kept, self.numbers, self.refused, unmet)
         if order is None or order.status == "cancelled":
             return self
         changed = _changed(order, control, now)
         if changed is order:
             return self
         orders = (changed if one is order else one for one in self.orders)
-        return CampaignsInUse(orders, self.kept, self.numbers, self.refused)
+        return CampaignsInUse(orders, self.kept, self.numbers, self.refused, self.unmet)
 
     def refusing(self, control: CampaignOrder, error: StartRefused, now: int) -> CampaignsInUse:
         """Return the campaigns after a start that was refused at a time."""
         new = RefusedStart(control.id, error.campaign, control.number, error.why, str(error), now)
         others = [one for one in self.refused if one.id != control.id]
-        return CampaignsInUse(self.orders, self.kept, self.numbers, [*others, new][-MAX_REFUSED:])
+        return CampaignsInUse(self.orders, self.kept, self.numbers, [*others, new][-MAX_REFUSED:], self.unmet)
 
     def _require_startable(
         self, campaign: Campaign, control: CampaignOrder, now: int, configured: Iterable[Campaign]
     ) -> None:
         """Require that a new start is the next one of its name, and that its audience is watched."""
         name, number, newest = campaign.name, control.number, self.numbers.get(campaign.name, 0)
+        if control.id in self.unmet:
+            allowed = "another start, because this one was cancelled before it reached the partition"
+            raise StartRefused(name, number, "cancelled_before", allowed)
         under_way = [one for one in self.orders if one.is_open_at(now)]
         if any(one.campaign.name == name for one in under_way):
             raise StartRefused(name, number, "under_way", f"a start after start {newest}, which is under way, is over")
@@ -190,7 +201,7 @@ class CampaignsInUse:
 
     def encode(self) -> bytes:
         """Return what is stored."""
-        return _encode(_Stored(list(self.orders), self.kept, self.numbers, self.refused))
+        return _encode(_Stored(list(self.orders), self.kept, self.numbers, self.refused, self.unmet))
 
 
 def restored_campaigns(content: bytes | None) -> CampaignsInUse:
@@ -199,7 +210,7 @@ def restored_campaigns(content: bytes | None) -> CampaignsInUse:
         return CampaignsInUse()
     stored = _decode(content)
     known = {order.campaign.name: order.number for order in stored.orders}
-    return CampaignsInUse(stored.orders, stored.kept, {**known, **stored.numbers}, stored.refused)
+    return CampaignsInUse(stored.orders, stored.kept, {**known, **stored.numbers}, stored.refused, stored.unmet)
 
 
 def _started(campaign: Campaign, control: CampaignOrder, now: int, users: Sequence[bytes]) -> Order:

@@ -19,7 +19,8 @@ from models.conditions.gaps import DEFAULT_SCALE, GapScale
 from models.conditions.periods import ALWAYS
 from models.conditions.program import ConditionProgram, event_clauses, segment_key
 from models.conditions.writing import canonical
-from models.configuration.journeys.definition import Entry, Journey, ScheduleTrigger, SegmentTrigger
+from models.fold.asked_entries import AskedEntry, Taking
+from models.fold.noting import time_to_note
 from models.lifecycle.definition import Lifecycle
 from models.lifecycle.machine import StageMachine
 from models.profile.features import PLACES
@@ -35,43 +36,6 @@ With twice as many, a worker with four partitions and 2,000 events a second on t
 
 _COUNTED: tuple[Subject, ...] = ("score", "feature", "lifecycle", "mark")
 """Values that only decisions change. All other values follow from the events of the user."""
-
-
-class AskedEntry(NamedTuple):
-    """The entry of a journey that concerns users who are there already: by schedule, or with ``existing: enter``."""
-
-    journey: str
-    enter: Entry
-
-    @property
-    def taken(self) -> str:
-        """The segment whose members enter when the journey is applied; empty for none."""
-        on = self.enter.on
-        return on.segment if self.enter.takes_existing and isinstance(on, SegmentTrigger) else ""
-
-
-def asked_entries(journeys: Iterable[Journey]) -> tuple[AskedEntry, ...]:
-    """Return the entries of journeys that concern users who are there already."""
-    return tuple(
-        AskedEntry(one.name, one.enter)
-        for one in journeys
-        if one.enter.takes_existing or isinstance(one.enter.on, ScheduleTrigger)
-    )
-
-
-class Taking(NamedTuple):
-    """The generations at which users enter a journey because they are members of its segment already.
-
-    Attributes
-    ----------
-    applied
-        Members of an earlier generation enter when they come to the conditions.
-    known
-        Users of an earlier generation enter if they become members then, because the segment's history was brought.
-    """
-
-    applied: int
-    known: int = 0
 
 
 class AskedConditions(NamedTuple):
@@ -296,16 +260,21 @@ class ConditionsInUse:
 
     def due_of(self, key: bytes) -> int:
         """Return the time at which a user comes to the conditions, unless a step of the user comes before."""
-        return self.change.at + 1 + (crc32(key) * self.change.users * 1000 // USERS_PER_SECOND >> 32)
+        return self.begins + (crc32(key) * self.change.users * 1000 // USERS_PER_SECOND >> 32)
 
     def take_in(self, generations: Iterable[int]) -> None:
         """Count users who waited for the conditions, and have come to one of these generations."""
         self.waiting -= sum(generation == self.generation for generation in generations)
 
     @property
+    def begins(self) -> int:
+        """Time at which the first user comes to the conditions without a step, milliseconds."""
+        return self.change.at + time_to_note(self.change.users)
+
+    @property
     def until(self) -> int:
         """Time by which all users have come to the conditions, milliseconds."""
-        return self.change.at + 1 + self.change.users * 1000 // USERS_PER_SECOND
+        return self.begins + self.change.users * 1000 // USERS_PER_SECOND
 
     # --- values -----------------------------------------------------------------------------------------------------
 

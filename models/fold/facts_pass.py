@@ -163,8 +163,8 @@ class FactsPass:
 
     def _move(self, now: int) -> None:
         """Move the clock forward."""
-        self._state.memo.now = self._piece.now = now
-        self._state.reaching.move_clock(now)
+        self._piece.now = now
+        self._state.move_clock(now)
         self._piece.timers.move(now, self._piece.number)
 
     def _fire(self) -> None:

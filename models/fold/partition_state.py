@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from models.batch import Restored
+from models.fold.adopting import Adopting
 from models.fold.buyer_counts import BuyerCounts
 from models.fold.campaign_counts import CountedCampaigns
 from models.fold.campaign_walks import CampaignWalks
@@ -16,7 +17,7 @@ from models.fold.members import MemberCounts
 from models.fold.memo import Memo, read_memo, versions_in_use
 from models.fold.message_counts import CountedMessages
 from models.fold.piece import Piece
-from models.fold.reaching import NOTED_PER_PIECE, Reaching
+from models.fold.reaching import Reaching
 from models.fold.stages import StageCounts
 from models.fold.versions import CONFIGURATION, POPULATION
 from models.identity.splitting import LeftOut
@@ -25,6 +26,9 @@ from models.profile import codec
 from models.profile.ledger import NEVER
 from models.profile.reducers import Cutoffs
 from models.profile.state import Customer
+
+FIRST_USER = bytes((CONTROL[0] + 1,))
+"""Each key of a user is at least this one, because only control records have keys with a lower first byte."""
 
 
 class PartitionState:
@@ -78,7 +82,8 @@ class PartitionState:
         for key, packed in committed.records.items():
             if key[:1] != CONTROL and (due := codec.header(packed)[1]) != NEVER:
                 self.due.add(due, key)
-        self._add_adoptions()
+        self._adopting = Adopting(self.versions, self.due)
+        self._adopting.begin(self.keys(), self.memo.now)
         for entry in self.walks.waiting(self.keys()):
             self.due.add(*entry)
         self.reaching = Reaching(self.versions, self.due)
@@ -86,17 +91,17 @@ class PartitionState:
 
     def __repr__(self) -> str:
         """Show the clock, and the amounts stored and cached."""
-        memo = self.memo
         return (
-            f"PartitionState({memo.clock or 'no'} clock, now={memo.now}, {len(self._committed.records)} records, "
-            f"{len(self._live)} live users, {len(self.due)} timers)"
+            f"PartitionState({self.memo.clock or 'no'} clock, now={self.memo.now}, "
+            f"{len(self._committed.records)} records, {len(self._live)} live users, {len(self.due)} timers)"
         )
 
     def begin_piece(self) -> Memo:
         """Begin a piece, and return what :meth:`abandon_piece` needs."""
         if self.versions.campaigns.orders:
             self.walks.begin_piece(self.memo.now, self.due.first())
-        self.reaching.note(NOTED_PER_PIECE)
+        self.reaching.noting.note()
+        self._adopting.noting.note()
         return msgspec.structs.replace(self.memo, passed_over=dict(self.memo.passed_over))
 
     def abandon_piece(self, memo: Memo) -> None:
@@ -183,7 +188,7 @@ class PartitionState:
 
     def next_due(self) -> int | None:
         """Return the due time of the partition's next timer; remove entries of the queue that are out of date."""
-        begins = self.reaching.noted_until
+        begins = self.noted_until
         while (entry := self.due.first()) is not None:
             due, key = entry
             if due in (self.reaching.due_of(key), self._next_due_of(key)) or self._is_due(key, due):
@@ -191,27 +196,31 @@ class PartitionState:
             self.due.pop()
         return begins
 
+    @property
+    def noted_until(self) -> int | None:
+        """Time at which all users have to be in the queue, milliseconds; ``None`` if they are."""
+        return min(filter(None, (self.reaching.noting.until, self._adopting.noting.until)), default=None)
+
+    def move_clock(self, now: int) -> None:
+        """Move the partition's clock; before users are due, all of them are in the queue."""
+        self.memo.now = now
+        self.reaching.noting.move_clock(now)
+        self._adopting.noting.move_clock(now)
+
     def _next_due_of(self, key: bytes) -> int:
         packed = self._stored(key)
         return NEVER if packed is None else codec.header(packed)[1]
 
     def _due_times_of(self, key: bytes) -> list[int]:
-        user, conditions = self._live.get(key), self.versions.conditions
-        times = [self._next_due_of(key), *self.walks.turns_of(key)]
-        if conditions is not None:
-            times.append(conditions.due_of(key))
-        times.append(self.reaching.due_of(key))
+        user, partition = self._live.get(key), (self._adopting.due_of(key), self.reaching.due_of(key))
+        times = [self._next_due_of(key), *self.walks.turns_of(key), *partition]
         return times if user is None else [*times, user.next_timer, *user.decided.values()]
 
     # --- new conditions --------------------------------------------------------------------------------------------
 
     def adopts_at(self, key: bytes, due: int) -> bool:
         """Return whether a user comes to new conditions at a time, because no step of the user came before."""
-        conditions = self.versions.conditions
-        if conditions is None or conditions.is_complete or conditions.due_of(key) != due:
-            return False
-        customer = self._customer(key)
-        return customer is not None and customer.facts.conditions != conditions.generation
+        return self._adopting.is_due(key, due, self._customer)
 
     def _customer(self, key: bytes) -> Customer | None:
         """Return the state of a user as the first pass sees it; ``None`` for an unknown one."""
@@ -220,16 +229,11 @@ class PartitionState:
         packed = self._stored(key)
         return None if packed is None else codec.unpack(packed)
 
-    def _add_adoptions(self) -> None:
-        """Add the times at which users come to new conditions to the queue."""
-        conditions = self.versions.conditions
-        if conditions is not None and not conditions.is_complete:
-            for key in self.keys():
-                self.due.add(conditions.due_of(key), key)
-
-    def keys(self) -> set[bytes]:
-        """Return the keys of all users."""
-        return {key for keys in (self._committed.records, self._changed) for key in keys if key[:1] != CONTROL}
+    def keys(self) -> list[bytes]:
+        """Return the keys of all users, each once."""
+        committed, changed = self._committed.records, self._changed
+        found = [key for key in committed if key >= FIRST_USER]
+        return found + [key for key in changed if key >= FIRST_USER and key not in committed]
 
     # --- clock and versions ----------------------------------------------------------------------------------------
 
@@ -237,8 +241,8 @@ class PartitionState:
         """Use a version, see :meth:`Versions.use`; it may change the cut-offs and the conditions."""
         self._cutoffs = None
         before = self.versions.conditions
-        users = len(self.keys()) if name in (CONFIGURATION, POPULATION) else 0
-        change, walked = ConditionsChange(self.memo.now, users), tuple(self.runs.active_versions())
+        users = self.keys() if name in (CONFIGURATION, POPULATION) else []
+        change, walked = ConditionsChange(self.memo.now, len(users)), tuple(self.runs.active_versions())
         is_used = self.versions.use(name, version, content, change, walked)
         conditions = self.versions.conditions
         if conditions is not None and conditions is not before:
@@ -248,7 +252,7 @@ class PartitionState:
                     self.members.drop(segment.name)
             if conditions.staged_from != (0 if before is None else before.staged_from):
                 self.stages.clear()
-            self._add_adoptions()
+            self._adopting.begin(users, self.memo.now)
         return is_used
 
     def follow_history(self, control: BringHistory | HistoryComplete) -> None:
@@ -259,10 +263,10 @@ class PartitionState:
         if isinstance(control, BringHistory):
             conditions.bring_history(control.clauses)
         elif conditions.program.pending & frozenset(control.clauses):
-            change = ConditionsChange(self.memo.now, len(self.keys()))
+            change = ConditionsChange(self.memo.now, len(users := self.keys()))
             covered_from = self.memo.now if control.covered_from == FROM_NOW else control.covered_from
             self.versions.conditions = conditions.with_history(control.clauses, covered_from, change)
-            self._add_adoptions()
+            self._adopting.begin(users, self.memo.now)
 
     def cutoffs(self) -> Cutoffs:
         """Return the times before which events are late or refused now.

@@ -24,11 +24,11 @@ from models.configuration.compiled import Configuration
 from models.configuration.marks import readers_of_marks
 from models.engage.campaigns.audience import truth_of, watched_clauses
 from models.engage.journeys.walking import user_clauses
+from models.fold.asked_entries import asked_entries
 from models.fold.conditions_in_use import (
     AskedConditions,
     ConditionsChange,
     ConditionsInUse,
-    asked_entries,
     dependents_of,
     succession,
 )

@@ -1,7 +1,4 @@
-"""The reaching of all users of a partition after an order about runs (:mod:`models.fold.run_orders`).
-
-The queue of timers gets the users in parts, so that no commit is delayed. Before the first user is due, all are in it.
-"""
+"""The reaching of all users of a partition after an order about runs (:mod:`models.fold.run_orders`)."""
 
 from __future__ import annotations
 
@@ -10,13 +7,11 @@ from collections.abc import Callable, Collection
 from msgspec.structs import replace
 
 from models.fold.due_times import DueTimes
+from models.fold.noting import Noting
 from models.fold.versions import Versions
 from models.log import JourneyOrders
 from models.profile.ledger import NEVER
 from models.profile.state import Customer
-
-NOTED_PER_PIECE = 10_000
-"""Number of users that are noted with each piece, after an order about runs; it changes no result."""
 
 
 class Reaching:
@@ -28,16 +23,20 @@ class Reaching:
         The versions in use; they have the orders.
     due
         The queue of timers.
+
+    Attributes
+    ----------
+    noting
+        The users who are still to be put into the queue.
     """
 
     def __init__(self, versions: Versions, due: DueTimes) -> None:
         self._versions = versions
-        self._due = due
-        self._waiting: list[bytes] = []
+        self.noting = Noting(due, self.due_of, self._begins)
 
     def __repr__(self) -> str:
         """Show the amount."""
-        return f"Reaching({len(self._waiting)} users to note)"
+        return f"Reaching({self.noting!r})"
 
     def follow(self, control: JourneyOrders, keys: Callable[[], Collection[bytes]], now: int) -> None:
         """Follow a record with orders about runs; at the first level there are none.
@@ -69,28 +68,11 @@ class Reaching:
 
     def begin(self, users: list[bytes], now: int) -> None:
         """Begin to reach all users after the newest order."""
-        self._waiting = users
-        self.move_clock(now)
+        self.noting.begin(users, now)
 
-    def note(self, number: int) -> None:
-        """Put some users into the queue."""
-        if not self._waiting:
-            return
-        for key in self._waiting[-number:]:
-            self._due.add(self.due_of(key), key)
-        del self._waiting[-number:]
-
-    def move_clock(self, now: int) -> None:
-        """Put the others into the queue if the first user is due."""
-        until = self.noted_until
-        if until is not None and now >= until:
-            self.note(len(self._waiting))
-
-    @property
-    def noted_until(self) -> int | None:
-        """Time at which all users have to be in the queue, milliseconds; ``None`` if they are."""
+    def _begins(self) -> int | None:
         reached = self._versions.journeys.orders.reached
-        return reached.begins if reached is not None and self._waiting else None
+        return None if reached is None else reached.begins
 
     def due_of(self, key: bytes) -> int:
         """Return the time at which a user is reached; ``NEVER`` if all have been reached."""

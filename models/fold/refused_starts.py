@@ -8,7 +8,7 @@ import msgspec
 
 from models.errors import InvalidEvent
 
-Refusal: TypeAlias = Literal["under_way", "number_used", "other_definition", "too_many"]
+Refusal: TypeAlias = Literal["under_way", "number_used", "other_definition", "too_many", "cancelled_before"]
 """The cause for which a start was refused.
 
 - ``under_way``: the campaign is under way.
@@ -16,6 +16,7 @@ Refusal: TypeAlias = Literal["under_way", "number_used", "other_definition", "to
 - ``other_definition``: the configuration in use does not have the campaign, or has changed it; or the format level has
   no campaigns. So its audience is not watched.
 - ``too_many``: too many campaigns are under way.
+- ``cancelled_before``: the start was cancelled before it reached the partition.
 """
 
 

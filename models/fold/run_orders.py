@@ -16,6 +16,7 @@ import msgspec
 
 from models.engage.journeys.orders import RunOrder, is_settled, next_order
 from models.engage.planner import journey_of
+from models.fold.noting import time_to_note
 from models.log import JourneyOrder
 from models.profile.ledger import NEVER, Ledger, Pending
 
@@ -23,8 +24,6 @@ REACH = "orders"
 """Name of the partition's timer at which a user without a step is reached."""
 USERS_PER_SECOND = 2_000
 """Number of users of a partition that are reached in a second."""
-USERS_NOTED_PER_SECOND = 20_000
-"""Number of users that are noted in a second, before the first one is reached."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -54,7 +53,7 @@ class Round(msgspec.Struct, frozen=True):
     @property
     def begins(self) -> int:
         """Time at which the first user is reached, milliseconds."""
-        return self.at + 1 + self.users * 1000 // USERS_NOTED_PER_SECOND
+        return self.at + time_to_note(self.users)
 
     @property
     def until(self) -> int:

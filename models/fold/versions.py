@@ -11,12 +11,12 @@ from models.conditions.gaps import has_gaps, scale_of
 from models.configuration.compiled import Configuration, decode
 from models.engage import rules
 from models.engage.planner import Planner
+from models.fold.asked_entries import asked_entries
 from models.fold.campaigns_in_use import CampaignsInUse, restored_campaigns
 from models.fold.conditions_in_use import (
     AskedConditions,
     ConditionsChange,
     ConditionsInUse,
-    asked_entries,
     restored,
     succession,
 )

@@ -189,6 +189,18 @@ def test_a_start_after_a_cancelled_one_leaves_out_those_who_have_the_message() -
     assert counts(results, again.id) == CampaignCounts(judged=3, audience=3, sent=1, dropped={"duplicate": 2})
 
 
+def test_a_start_that_is_repeated_after_its_cancellation_does_not_begin_where_it_had_not_come() -> None:
+    first, again = start(LATE), start(LATE, 2)
+    log = [*opened(2), CampaignOrder("cancel", first.id), first, Tick(START + HOUR), again, Tick(START + 2 * HOUR)]
+
+    results = in_batches(written(log), 1, restart_every=1)
+
+    assert {order for order, _, _ in decisions(results)} == {again.id}
+    assert rejected(results) == ["campaign_refused"]
+    [refused] = restored_campaigns(results[0][CAMPAIGNS_KEY]).refused
+    assert (refused.id, refused.why) == (first.id, "cancelled_before")
+
+
 def test_a_start_is_followed_once_and_a_record_without_a_campaign_is_a_dead_letter() -> None:
     order = start(LATE)
     log = [*opened(2), order, order, CampaignOrder("start", "bad"), Tick(START + HOUR)]

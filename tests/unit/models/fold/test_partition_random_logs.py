@@ -166,7 +166,7 @@ def test_a_log_with_conditions_on_features_gives_the_same_bytes_in_any_cut(seed:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_log_with_journeys_gives_the_same_bytes_in_any_cut(seed: int) -> None:
-    log = random_log(700 + seed, with_versions=True, with_segments=True, with_journeys=True)
+    log = random_log(701 + seed, with_versions=True, with_segments=True, with_journeys=True)
 
     records, _, outputs = assert_equal_in_all_cuts(log)
 
