@@ -31,7 +31,9 @@ def keys(
 
         delivery:
           push:
-            web: {private_key: {file: vapid.key}, contact: "mailto:push@shop.example"}
+            web:
+              private_key: {file: vapid.key}
+              contact: mailto:push@shop.example
 
     Pages subscribe with the public key (applicationServerKey). Keep the private
     key: subscriptions end with it, because they accept no other key.

@@ -63,7 +63,7 @@ def read_service_account(text: str) -> ServiceAccount:
     try:
         account = msgspec.json.decode(text, type=ServiceAccount)
     except msgspec.DecodeError as error:
-        raise ValueError(f"it is not the JSON file of a service account: {error}") from None
+        raise ValueError(str(error)) from None
     _key_of(account)
     return account
 

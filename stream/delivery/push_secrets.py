@@ -29,8 +29,10 @@ def service_account(settings: Settings) -> ServiceAccount | None:
     except InvalidSettings:
         raise
     except ValueError as error:
-        allowed = f"the JSON file of a service account, but {error}"
-        raise InvalidSettings(settings.given.origin(ACCOUNT), ACCOUNT, "another text", allowed) from None
+        allowed = "the JSON file of a service account, as Google's console writes it"
+        raise InvalidSettings(
+            settings.given.origin(ACCOUNT), ACCOUNT, f"a file with an error: {error}", allowed
+        ) from None
 
 
 def vapid_key(settings: Settings) -> VapidKey | None:

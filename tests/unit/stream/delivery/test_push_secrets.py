@@ -53,7 +53,7 @@ def test_without_push_there_are_no_keys(tmp_path: Path) -> None:
     ("account", "says"),
     [
         ("{}", "missing required field"),
-        ("not json", "is not the JSON file"),
+        ("not json", "a file with an error: JSON is malformed"),
         (
             '{"project_id": "p", "client_email": "e", "private_key_id": "k", "private_key": "-----BEGIN"}',
             "is not an RSA key",
@@ -72,6 +72,7 @@ def test_a_file_that_is_no_service_account_is_a_finding_and_is_left_out(
     assert (found.name, found.channel) == ("secrets.fcm", "push")
     assert "perennial.yaml:4: delivery.push.fcm.service_account" in found.says
     assert says in found.says
+    assert "allowed: the JSON file of a service account" in found.says
     assert delivery_settings(settings).push.account is None
     assert delivery_settings(settings).push.vapid is not None
 
