@@ -179,7 +179,8 @@ class Prospects:
     def __init__(self, plan: ConditionsPlan, versions: Versions, now: int, covered_from: int | None) -> None:
         self._now = now
         self._wanted = plan.wanted
-        self._before, self._after = plan.successive(versions.asked(plan.wanted), now, covered_from)
+        asked = versions.asked(plan.wanted)._replace(clauses=plan.asked.clauses)  # the fold has no journeys
+        self._before, self._after = plan.successive(asked, now, covered_from)
         self._generation = 0 if self._before is None else self._before.generation
         known = frozenset[int]() if self._before is None else self._before.program.leaves.keys()
         self._remembered = known | (plan.clauses if covered_from is not None else frozenset())

@@ -109,9 +109,16 @@ class UnfoldedShop:
         self.write([Tick(self._now)])
         return self._now
 
-    def apply(self, *segments: dict[str, Any], reads_log: bool = True, may_enter: bool = False) -> None:
+    def apply(
+        self,
+        *segments: dict[str, Any],
+        journeys: Iterable[dict[str, Any]] = (),
+        reads_log: bool = True,
+        may_enter: bool = False,
+    ) -> None:
         async def put() -> None:
-            plan = await read_plan(self.connection, parse({"segments": list(segments)}, {}))
+            wanted = parse({"segments": list(segments), "journeys": list(journeys)}, {})
+            plan = await read_plan(self.connection, wanted)
             await apply_plan(self.settings, plan, ApplyOptions("wall", reads_log, may_enter), self)
 
         asyncio.run(put())
@@ -142,6 +149,26 @@ class UnfoldedShop:
         self.write([Tick(self._now)])
         asyncio.run(fold())
         return controls, members, entered
+
+    def runs(self, journey: str) -> list[str]:
+        """Fold the log, and return the users who have a run of a journey."""
+        users: list[str] = []
+
+        async def fold() -> None:
+            for partition in range(PARTITIONS):
+                state = Restored(partition=partition)
+                folding = PartitionFold(state)
+                async for records in read_log(self.connection, partition, 0):
+                    state.apply(folding.fold(Batch("events", partition, records)).commit, records[-1].offset + 1)
+                for key, packed in state.records.items():
+                    runs = None if is_control(key) else unpack(packed).ledger.runs
+                    if runs is not None and any(run.journey == journey for run in runs.active):
+                        users.append(key.decode())
+
+        self._now += HOUR
+        self.write([Tick(self._now)])
+        asyncio.run(fold())
+        return users
 
 
 @pytest.fixture
@@ -195,6 +222,31 @@ def test_users_enter_with_a_signal_only_if_that_is_accepted(
     assert len(members[segment["name"]]) == reached
     assert sorted(entered) == sorted(members[segment["name"]])
     shop.apply(entering(segment), reads_log=reads_log)  # it is in use, so no one would enter any more
+
+
+@pytest.mark.parametrize(("segment", "is_new"), [(PLAN, True), (PLAN, False), (VIEWERS, True), (VIEWERS, False)])
+def test_members_enter_a_journey_that_is_applied_only_if_that_is_accepted(
+    shop: UnfoldedShop, segment: dict[str, Any], is_new: bool
+) -> None:
+    name = segment["name"]
+    journey = {
+        "name": "welcome",
+        "enter": {"on": {"segment": name}, "existing": "enter", "if": {"not": {"trait": "plan", "is": "b"}}},
+        "exit": [{"after": "30d", "as": "over"}],
+        "steps": [{"id": "rest", "wait": "1d"}],
+    }
+    if not is_new:
+        shop.apply(segment)
+    number = 30 if segment is PLAN else 15
+    with pytest.raises(EntriesNotAccepted, match=rf"\({number} into welcome\).*`existing: enter`.*apply --yes"):
+        shop.apply(segment, journeys=[journey])
+
+    shop.apply(segment, journeys=[journey], may_enter=True)
+
+    assert shop.counts is not None
+    assert dict(shop.counts.taken) == {"welcome": number}
+    assert len(shop.runs("welcome")) == number
+    shop.apply(segment, journeys=[journey])  # it is in use, so no one would enter any more
 
 
 def test_a_segment_that_no_one_matches_now_needs_no_acceptance(shop: UnfoldedShop) -> None:
