@@ -239,6 +239,33 @@ def test_quiet_hours_caps_and_consent_are_those_of_the_configuration() -> None:
     assert play(silent, configuration) == []
 
 
+@pytest.mark.parametrize(
+    ("zone", "at"),
+    [
+        ("Europe/Berlin", "2026-03-03T09:00+01:00"),
+        ("Asia/Tokyo", "2026-03-03T09:00+09:00"),
+        ("America/New_York", "2026-03-02T09:00-05:00"),
+    ],
+)
+def test_members_of_a_segment_enter_at_the_time_of_day_of_their_zone(zone: str, at: str) -> None:
+    daily = {
+        "name": "daily",
+        "enter": {"on": {"every": {"time": "09:00"}, "of": "staff"}, "again": "always"},
+        "exit": [{"after": "1d", "as": "late"}],
+        "steps": [{"id": "mail", "send": "trial_hello"}],
+    }
+    member = {**ADA, "traits": {**ADA["traits"], "timezone": zone, "staff": True}}
+    test = written(
+        expect(nothing_else=True),
+        {"pass": "1d"},
+        expect(message="daily/mail", at=at),
+        of="daily",
+        given=[member],
+    )
+
+    assert play(test, trial(journeys=[daily])) == []
+
+
 def test_the_risk_and_the_control_group_are_what_the_world_says() -> None:
     steps = [{"id": "mail", "send": "trial_hello"}]
     end = [{"after": "1d", "as": "late"}]
