@@ -17,7 +17,7 @@ from models.journey_tests.running import play_test
 from tests.support.trial_journey import TEMPLATES, example_of, play, trial
 
 EXAMPLE = example_of("journey_tests.md")
-ADA = {
+ADA: dict[str, Any] = {
     "user": "ada",
     "traits": {"email": "ada@example.org", "timezone": "Europe/Berlin"},
     "consent": {"email": "granted"},
