@@ -137,8 +137,15 @@ class _History:
         self._next_due: int | None = None
         self._number = 0
 
-    def take(self, content: Event | Control) -> None:
-        """Fold a record."""
+    def take(self, control: Control) -> None:
+        """Fold a control record, and compute the features if the fold assesses the user by it."""
+        self._fold_one(control)
+        packed = self._state.records.get(USER)
+        assessed_at = 0 if packed is None else unpack(packed).ledger.assessed_at
+        if assessed_at not in (0, self._naive.scored_at):
+            self._naive.score(assessed_at)
+
+    def _fold_one(self, content: Event | Control) -> None:
         record = written([content])[0]._replace(offset=self._number)
         self._number += 1
         for outputs in self._fold.slices(Batch("events", 0, [record])):
@@ -147,7 +154,7 @@ class _History:
 
     def see(self, event: Event, now: int) -> None:
         """Fold an event, and add it to the naive features."""
-        self.take(event)
+        self._fold_one(event)
         self._naive.add(event, now)
 
     @property
@@ -160,8 +167,6 @@ class _History:
         while self._next_due is not None and self._fold.now < self._next_due <= arrival.now:
             due = self._next_due
             self.take(Tick(at=due))
-            if unpack(self._state.records[USER]).ledger.assessed_at == due:
-                self._naive.score(due)
             yield StreamArrival(due, features=self.features)
         if arrival.now > self._fold.now:
             self.take(Tick(at=arrival.now))

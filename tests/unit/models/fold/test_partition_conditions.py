@@ -31,3 +31,8 @@ def test_conditions_on_features_hold_by_the_features_of_the_newest_scored_step(
     seed: int, segments: int, arrivals: int
 ) -> None:
     assert compare_folds(random_feature_case(seed, segments, arrivals))[1] == ""
+
+
+@pytest.mark.parametrize("seed", [20_261_261_783_816, 20_261_261_784_242])
+def test_an_assessment_before_the_conditions_came_gives_the_features_of_the_first_decision(seed: int) -> None:
+    assert compare_folds(random_feature_case(seed, 1 + seed % 5, seed % 46))[1] == ""
