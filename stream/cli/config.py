@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from models.configuration.definition import Definition
+from models.journey_tests.schema import json_schema
 from models.reading import read
 from stream.cli.output import Config, Json, print_error, print_json, print_line, print_table
 from stream.settings.loading import load
@@ -38,9 +39,13 @@ def show(config: Config = None, json: Json = False) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of perennial.yaml, for editors."""
-    print_line(_indented(made()))
+def schema(
+    tests: Annotated[
+        bool, typer.Option("--tests", help="Print the JSON Schema of the test files journeys/*.test.yaml.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of perennial.yaml, or of a test of a journey, for editors."""
+    print_line(_indented(json_schema() if tests else made()))
 
 
 def _indented(value: Any) -> str:
