@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup ## watch a simulated shop run through the whole engine (about a minute)
+demo: setup ## watch a simulated shop run through the whole engine (some minutes)
 	@$(BIN)/perennial demo
 
 up: setup ## run broker, worker, retrainer and HTTP door until Ctrl-C

@@ -113,9 +113,10 @@ async def _read(reader: TopicReader, readable: dict[str, float], wanted: int) ->
             for record in records:
                 if is_notice(record.value):
                     continue
-                user = decode_message(record.value or b"").user
-                if user.startswith(NEWCOMER):
-                    readable.setdefault(user, stamp)
+                message = decode_message(record.value or b"")
+                # A journey may send a message as soon as a newcomer gives consent, before the purchase.
+                if message.user.startswith(NEWCOMER) and message.category == "transactional":
+                    readable.setdefault(message.user, stamp)
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -13,12 +13,17 @@ from rich.text import Text
 
 from models.events import ANONYMOUS
 from models.units import DAY
+from stream.demo.journeys import JourneyFigures
 from stream.demo.logins import LoginExample, LoginFigures
 from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
 
 _USER = 14
 """Width of a user's id, columns."""
+_MAX_JOURNEY = 18
+"""Maximum width of a journey's name, columns."""
+_RULES, _JOURNEYS, _NEWEST = 5, 5, 3
+"""Number of lines about rules, journeys and messages; with more of them, the screen would not fit into 24 lines."""
 
 
 def _table(*columns: str) -> Table:
@@ -56,24 +61,41 @@ def live(tally: Tally, *, stage: str, start: int, days: int, elapsed: float) -> 
     counts.add_row("churn labels", f"{len(tally.examples):,}")
     counts.add_row("messages", f"{tally.sent:,}")
     counts.add_row("not sent", f"{sum(tally.withheld.values()):,}")
-    for name, version in sorted(tally.versions.items()):
-        counts.add_row(f"{name} in use", f"version {version}")
-    rules = _table("rule", "channel", "messages")
-    for (rule, channel), count in tally.messages.most_common(8):
+    rules = _table("rule or step", "channel", "messages")
+    for (rule, channel), count in tally.messages.most_common(_RULES):
         rules.add_row(rule, channel, f"{count:,}")
     columns = Table.grid(padding=(0, 4))
     columns.add_row(counts, rules)
+    in_use = ", ".join(f"{name} {version}" for name, version in sorted(tally.versions.items()))
     newest = Table.grid(padding=(0, 2), expand=True)
     newest.add_column(no_wrap=True, width=_USER, overflow="ellipsis")
     newest.add_column(no_wrap=True)
     newest.add_column(no_wrap=True, ratio=2, overflow="ellipsis")
     newest.add_column(no_wrap=True, ratio=3, overflow="ellipsis")
-    for message in reversed(tally.newest):
+    for message in list(reversed(tally.newest))[:_NEWEST]:
         # each message gets one line, and its text is not markup
         said = " ".join((message.subject or message.text).split())
         because = message.why.partition("): ")[2] or message.why
         newest.add_row(Text(message.user, style="cyan"), Text(message.channel), Text(said), Text(because))
-    return Panel(Group(head, columns, newest), title="perennial", border_style="green")
+    versions = Text(f"versions in use: {in_use or '-'}", style="dim", no_wrap=True, overflow="ellipsis")
+    return Panel(Group(head, columns, _journeys(tally), versions, newest), title="perennial", border_style="green")
+
+
+def _journeys(tally: Tally) -> RenderableType:
+    """Return a table of the journeys, one line each."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("journey", no_wrap=True, max_width=_MAX_JOURNEY, overflow="ellipsis")
+    for column in ("entered", "waiting", "ended", "goal", "control group"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, one in list(tally.journeys.figures().items())[:_JOURNEYS]:
+        ended = f"{sum(one.ended.values()):,}"
+        shares = _share(one.messaged_goals, one.messaged), _share(one.control_goals, one.control)
+        table.add_row(name, f"{one.entered:,}", f"{one.waiting:,}", ended, *shares)
+    return table
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%} of {whole:,}" if whole else "-"
 
 
 def closing(summary: Summary) -> RenderableType:
@@ -92,10 +114,25 @@ def closing(summary: Summary) -> RenderableType:
     sent = {f"{rule} by {channel}": count for rule, by in summary.messages.items() for channel, count in by.items()}
     figures.add_row("messages", _listed(sent) or "none")
     figures.add_row("not sent", _listed(summary.not_sent) or "none")
+    for number, (name, journey) in enumerate(summary.journeys.items()):
+        figures.add_row("" if number else "journeys", _journey(name, journey))
     figures.add_row("logins", _logins(summary.logins))
     figures.add_row("latency", "not measured" if summary.latency_ms is None else _latency(summary.latency_ms))
     figures.add_row("took", f"{summary.seconds:.0f} s")
     return Panel(figures, title=f"perennial demo, seed {summary.seed}", border_style="green")
+
+
+def _journey(name: str, one: JourneyFigures) -> str:
+    """Return what has become of the runs of a journey, and what its messages add."""
+    ended = f"; ended: {_listed(one.ended)}" if one.ended else ""
+    goals = (
+        f"goal: {_share(one.messaged_goals, one.messaged)} runs with messages, "
+        f"{_share(one.control_goals, one.control)} in the control group"
+    )
+    if one.lift is not None and one.low is not None and one.high is not None:
+        points = [f"{100 * value:+.1f}" for value in (one.lift, one.low, one.high)]
+        goals += f": {points[0]} points ({points[1]} to {points[2]})"
+    return f"{name}: {one.entered:,} entered, {one.waiting:,} waiting{ended}\n{goals}"
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -23,6 +23,7 @@ from stream.demo.watching import Watch
 from stream.installation.commands import perennial
 from stream.installation.running import Installation
 from stream.processes.child import Child, exit_reason
+from stream.settings import plain_yaml
 
 REFRESH_S = 0.25
 """How long the screen stays unchanged before it is drawn again, seconds."""
@@ -172,7 +173,7 @@ def settings_file(folder: Path, port: int, ports: dict[str, int]) -> Path:
     """Write a shop's settings with its rules and templates, for a broker at ``port``, and return their path."""
     presets.write("shop", folder)
     file = folder / "perennial.yaml"
-    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    written, _ = plain_yaml.read(file.read_text(encoding="utf-8"))
     content = {name: value for name, value in written.items() if value is not None}
     content["folder"] = "data"
     content["kafka"] = {"servers": f"127.0.0.1:{port}", "embedded": True}

@@ -10,6 +10,7 @@ from models.learning.examples import ChurnExample
 from models.profile.features import FEATURES
 from models.storefront.truth import Truth
 from models.units import DAY
+from stream.demo.journeys import JourneyFigures
 from stream.demo.logins import LoginFigures
 from stream.demo.tally import Tally
 
@@ -121,6 +122,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     messages: dict[str, dict[str, int]]
     not_sent: dict[str, int]
     logins: LoginFigures
+    journeys: dict[str, JourneyFigures] = {}
     latency_ms: Latency | None
     seconds: float
     commands: list[str] = []
@@ -134,6 +136,7 @@ def unmeasured(summary: Summary) -> list[str]:
         "no recommender was graded": summary.recommend.recall_at_10 is None,
         "no user is in a segment": not summary.segments,
         "no message was sent": not summary.messages,
+        "no user entered a journey": not summary.journeys,
         "the latency was not measured": latency is None or latency.answered < latency.sent,
     }
     return [what for what, missing in found.items() if missing]
@@ -213,6 +216,7 @@ def summarize(
         messages=messages,
         not_sent=dict(tally.withheld.most_common()),
         logins=tally.logins.figures(),
+        journeys=tally.journeys.figures(),
         latency_ms=latency,
         seconds=seconds,
         commands=commands,

@@ -15,6 +15,7 @@ from models.events import decode_event
 from models.learning.examples import ChurnExample, decode_churn
 from models.log import Tick, decode_control, is_control
 from models.profile.codec import header, unpack
+from stream.demo.journeys import JourneyTally
 from stream.demo.logins import LoginTally
 from stream.recommender.artifacts import NAME as RECOMMENDER
 from stream.recommender.artifacts import Published, decode_published
@@ -58,6 +59,8 @@ class Tally:
         The newest published recommender.
     logins
         Counts of the visitors who logged in.
+    journeys
+        Counts of the journeys.
     """
 
     events: int = 0
@@ -74,16 +77,19 @@ class Tally:
     versions: dict[str, int] = field(default_factory=dict)
     recommender: Published | None = None
     logins: LoginTally = field(default_factory=LoginTally)
+    journeys: JourneyTally = field(default_factory=JourneyTally)
     _linked: set[bytes] = field(default_factory=set)
 
-    def add(self, topic: str, record: Record) -> None:
-        """Count one record of a topic in :data:`TOPICS`."""
+    def add(self, topic: str, record: Record, partition: int = 0) -> None:
+        """Count one record of a partition of a topic in :data:`TOPICS`."""
         key, value = record.key or b"", record.value
         match topic:
             case "events":
                 self._event(key, value, record.timestamp)
             case "profiles":
-                if not is_control(key):
+                if is_control(key):
+                    self.journeys.add(partition, key, value)
+                else:
                     self._profile(key, value)
             case "examples.churn":
                 self.examples.append(decode_churn(value))

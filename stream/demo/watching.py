@@ -50,7 +50,7 @@ class Watch:
         for place, records in batches.items():
             name = self._logical[place.topic]
             for record in records:
-                self._tally.add(name, record)
+                self._tally.add(name, record, place.partition)
         return sum(len(records) for records in batches.values())
 
     async def read_to_end(self) -> None:

@@ -23,7 +23,7 @@ from stream.settings import loading as settings
 from stream.settings.rules import read_configuration
 
 CLUSTERS = 5
-_LIFECYCLE = re.compile(r"^lifecycle:\n(?:  .*\n)+", re.MULTILINE)
+_LEFT_OUT = re.compile(r"^(?:lifecycle:\n(?:  .*\n)+|journeys:\n(?:(?:  .*)?\n)+)", re.MULTILINE)
 
 
 def log_of(
@@ -75,13 +75,14 @@ def versions(more_rules: str = "", more: str = "") -> dict[str, bytes]:
 def rules(more_rules: str = "", more: str = "") -> bytes:
     """Return the shop's preset with more rules and more sections, as ``perennial apply`` writes them to the log.
 
-    Its lifecycle is left out, because it is measured alone (``stages`` in :mod:`tests.benchmarks.fold_logs`).
+    Its lifecycle and its journeys are left out. The lifecycle is measured alone (``stages`` in
+    :mod:`tests.benchmarks.fold_logs`), and figures from before the journeys stay comparable.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         presets.write("shop", folder)
         file = folder / "perennial.yaml"
-        text = _LIFECYCLE.sub("", file.read_text())
+        text = _LEFT_OUT.sub("", file.read_text())
         if more_rules:
             text = text.replace("\nrules:\n", f"\nrules:\n{more_rules}\n")
         file.write_text(text + more)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
+import msgspec
 from rich.console import Console, RenderableType
 
 from models.delivery.messages import Message
+from models.fold.journey_counts import JourneyCounts, key_of
+from stream.demo.journeys import figures_of
 from stream.demo.logins import LoginExample, LoginFigures
 from stream.demo.screen import closing, live
 from stream.demo.summary import ChurnFigures, Latency, RecommendFigures, Summary
 from stream.demo.tally import Tally
 
 START = 1_767_571_200_000
+encode = msgspec.msgpack.encode
+
+
+class JourneyRecord(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    offset: int = 0
+    timestamp: int = START
 
 
 def shown(what: RenderableType) -> str:
@@ -34,11 +46,23 @@ LOGINS = LoginFigures(
 )  # fmt: skip
 
 
+JOURNEYS = {
+    "review": figures_of([
+        JourneyCounts(
+            active={"v": 40}, entered=1_000, held_out=100, converted=290, converted_held_out=20,
+            ended={"completed": 700, "reviewed": 260},
+        )
+    ]),
+    "welcome": figures_of([JourneyCounts(active={"v": 3}, entered=3)]),
+}  # fmt: skip
+
+
 def summary(churn: ChurnFigures, recommend: RecommendFigures, latency: Latency | None) -> Summary:
     return Summary(
         seed=7, shoppers=1_500, simulated_days=86.0, events=104_321, events_per_second=2_345.6,
         segments={"regulars": 900, "dormant": 600}, churn=churn, recommend=recommend, triggers={"win_back": 9},
         messages={"win_back": {"email": 5, "sms": 1}}, not_sent={"no_consent": 3}, logins=LOGINS, latency_ms=latency,
+        journeys=JOURNEYS,
         seconds=51.0, commands=["perennial user shopper-0001"],
     )  # fmt: skip
 
@@ -67,12 +91,19 @@ def test_the_live_screen_fits_a_terminal_of_80_by_24_with_any_message() -> None:
             )
         )  # fmt: skip
 
+    for number in range(9):
+        counts = JourneyCounts(
+            active={"v": 1_234}, entered=12_345, held_out=1_234, ended={"completed": 9_999}, converted=9
+        )
+        tally.add("profiles", JourneyRecord(key_of(f"a_journey_with_a_long_name_{number}"), encode(counts)))
+
     screen = live(tally, stage="training the recommender", start=START, days=86, elapsed=9.0)
     lines = drawn(screen, width=80).splitlines()
 
     assert len(lines) < 24
     assert {len(line) for line in lines} == {80}
     assert any("[bold]Ada what" in line for line in lines)
+    assert any("12,345" in line and "1,234" in line and "9,999" in line for line in lines)
 
 
 def test_the_summary_names_every_figure() -> None:
@@ -91,6 +122,15 @@ def test_the_summary_names_every_figure() -> None:
         "50 events/s",
     ):  # fmt: skip
         assert figure in text
+
+
+def test_the_summary_has_each_journey_with_its_goal_against_the_control_group() -> None:
+    text = " ".join(drawn(closing(summary(NO_CHURN, NO_MODEL, None)), width=300).split())
+
+    assert "review: 1,000 entered, 40 waiting; ended: completed 700, reviewed 260" in text
+    assert "goal: 30% of 900 runs with messages, 20% of 100 in the control group: +10.0 points (+0.7 to +17.3)" in text
+    assert "welcome: 3 entered, 3 waiting" in text
+    assert "goal: 0% of 3 runs with messages, - in the control group" in text
 
 
 def test_the_summary_says_in_plain_words_who_became_a_known_user() -> None:

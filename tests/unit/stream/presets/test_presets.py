@@ -8,6 +8,7 @@ import pytest
 
 from models.configuration.parsing import parse
 from stream.installation.check import findings
+from stream.installation.journey_tests import files_of, run_file
 from stream.presets import FilesInTheWay, files, write
 from stream.settings import plain_yaml
 from stream.settings.formatting import formatted
@@ -24,7 +25,8 @@ def test_a_preset_passes_the_check(preset: str, tmp_path: Path) -> None:
 
     found = list(findings(load(tmp_path / "perennial.yaml", environment={}), offline=True))
 
-    assert [finding.result for finding in found] == ["ok"] * 9
+    assert {finding.name: finding.says for finding in found if finding.result != "ok"} == {}
+    assert {"settings", "rules", "templates", "lifecycle", "delivery"} < {finding.name for finding in found}
     assert "9 stages" in next(finding.says for finding in found if finding.name == "lifecycle")
 
 
@@ -45,6 +47,24 @@ def test_marketing_is_capped_and_not_sent_at_night(preset: str, tmp_path: Path) 
 
     assert read.caps
     assert read.quiet_hours is not None
+
+
+@both
+def test_the_journeys_of_a_preset_pass_their_tests_and_have_a_goal_a_control_group_and_exits(
+    preset: str, tmp_path: Path
+) -> None:
+    write(preset, tmp_path)
+    settings = load(tmp_path / "perennial.yaml", environment={})
+    configuration = read_configuration(settings)
+
+    results = [run_file(file, configuration, shakes=True) for file in files_of(settings)]
+
+    assert {result.of for result in results} == {journey.name for journey in configuration.journeys} != set()
+    assert [failure for result in results for failure in result.failures] == []
+    for journey in configuration.journeys:
+        assert journey.goal is not None
+        assert journey.holdout
+        assert len(journey.exits) >= 2
 
 
 @both
@@ -92,4 +112,5 @@ def test_the_target_of_a_link_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_the_example_of_the_repository_is_the_preset_for_a_shop() -> None:
     assert (ROOT / "perennial.yaml").read_text() == files("shop")["perennial.yaml"]
-    assert (ROOT / "templates").resolve() == ROOT / "stream" / "presets" / "shop" / "templates"
+    for folder in ("templates", "journeys"):
+        assert (ROOT / folder).resolve() == ROOT / "stream" / "presets" / "shop" / folder
