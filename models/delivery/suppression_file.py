@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple, cast
+from typing import NamedTuple, assert_never, cast
 
 from models.addresses import e164, mailbox
 from models.delivery.suppression import STOPPING, Reason
@@ -67,7 +67,13 @@ def delivery_address(written: str, channel: Channel | None = None) -> tuple[Chan
     (('email', 'Ada@example.com'), ('sms', '+4930901820'), None)
     """
     kind: Channel = channel or ("email" if "@" in written else "sms")
-    found = mailbox(written) if kind == "email" else e164(written.strip(), None)
+    match kind:
+        case "email":
+            found = mailbox(written)
+        case "sms":
+            found = e164(written.strip(), None)
+        case _:
+            assert_never(kind)
     return None if found is None else (kind, found)
 
 

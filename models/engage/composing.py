@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -152,6 +152,8 @@ def compose(
     if channel == "sms":
         part = "text" if template.sms is None else "sms"
         return Content(subject="", text=parts.body(part, template.sms or template.text), html=None)
+    if channel != "email":
+        assert_never(channel)
     subject = parts.line("subject", template.subject)
     text = parts.body("text", template.text)
     html = None if template.html is None else parts.body("html", template.html)

@@ -68,8 +68,10 @@ def address(facts: Seen, channel: Channel) -> str | None:
     >>> address(Facts(traits={"phone": "030 901820", "country": "DE"}), "sms")
     '+4930901820'
     """
-    if channel == "email":
-        email = facts.traits.get("email")
-        return mailbox(email) if isinstance(email, str) else None
-    phone = facts.traits.get("phone")
-    return e164(phone, country_of(facts.traits)) if isinstance(phone, str) else None
+    match channel:
+        case "email":
+            email = facts.traits.get("email")
+            return mailbox(email) if isinstance(email, str) else None
+        case "sms":
+            phone = facts.traits.get("phone")
+            return e164(phone, country_of(facts.traits)) if isinstance(phone, str) else None

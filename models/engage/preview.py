@@ -22,7 +22,7 @@ from models.engage.composing import Content, certain, compose, compose_fallback,
 from models.engage.decisions import Decision
 from models.engage.recipient import Recipient, Standing
 from models.engage.user_zone import zone_of
-from models.events import MICROS, Channel
+from models.events import CHANNELS, MICROS, Channel
 from models.profile.ledger import Ledger
 from models.profile.signals import Signal, SignalKind
 from models.profile.snapshot import Seen
@@ -267,7 +267,7 @@ def sample() -> Customer:
             orders=3,
             spent={"EUR": 249_900_000},
             cart={"sku-1042": CartLine(quantity=2, price=19 * MICROS), "sku-7": CartLine(quantity=1, price=5 * MICROS)},
-            consent={channel: Consent(granted=True, at=1, source="sample") for channel in ("email", "sms")},
+            consent={channel: Consent(granted=True, at=1, source="sample") for channel in CHANNELS},
         )
     )
     customer.ledger.segment, customer.ledger.risk = "frequent big spenders", 0.74
