@@ -262,6 +262,13 @@ DECLARED: tuple[Declared, ...] = (
         ("channel",),
         initial=[("email",), ("sms",)],
     ),
+    Declared(
+        "rate_waits",
+        "counter",
+        "Times that messages of a partition began to wait because of the rate of the provider.",
+        ("channel",),
+        initial=[("email",), ("sms",)],
+    ),
     # Learners.
     Declared("examples_learned", "counter", "Examples that a learner has learned from.", ("model",)),
     Declared(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.delivery.breaker import BreakerPolicy
 from models.delivery.suppressor import Suppressor
+from models.delivery.token_bucket import CallRate
 from models.durations import milliseconds
 from models.events import Channel
 from stream.delivery.dispatcher import Dispatcher
@@ -50,6 +51,8 @@ class DeliverySettings:
         Hosts that may have a private address.
     callback_url
         URL of the HTTP door for status callbacks; ``None`` requests no callbacks.
+    partitions
+        Number of partitions of each channel.
     """
 
     section: DeliverySection
@@ -62,6 +65,7 @@ class DeliverySettings:
     webhooks: Mapping[str, WebhookEndpoint] = field(default_factory=dict)
     outbound: OutboundSection = field(default_factory=OutboundSection)
     callback_url: str | None = None
+    partitions: int = 1
 
 
 def _email(settings: DeliverySettings) -> Provider | None:
@@ -125,7 +129,11 @@ def open_channel(
     leaves = provider is not None and section.mode != "outbox"
     max_concurrency = provider.max_concurrency if provider is not None and leaves else MAX_CONCURRENT_FILES
     policy = policy or breaker_policy(section.breaker)
-    return Dispatcher(channel, gate, now=now, max_concurrency=max_concurrency, policy=policy, holds=holds)
+    dispatcher = Dispatcher(channel, gate, now=now, max_concurrency=max_concurrency, policy=policy, holds=holds)
+    rate = section.rates.get(channel)
+    if leaves and rate is not None:
+        dispatcher.limit_rate(CallRate(rate.per_second, rate.burst), settings.partitions)
+    return dispatcher
 
 
 def breaker_policy(section: BreakerSection) -> BreakerPolicy:

@@ -50,6 +50,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         webhooks={} if cannot_sign or "secrets.webhooks" in missing else webhook_endpoints(settings),
         outbound=settings.sections.outbound,
         callback_url=settings.sections.http.public_url,
+        partitions=settings.partitions,
     )
 
 

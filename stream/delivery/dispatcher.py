@@ -18,12 +18,14 @@ from models.delivery.calls import AssignedCalls, Call, CallTerms, EndedCall
 from models.delivery.deliveries import Result
 from models.delivery.messages import Message
 from models.delivery.suppressor import Suppressor
+from models.delivery.token_bucket import CallRate
 from models.events import Channel
 from monitoring import metrics
 from stream.delivery.calls import INTERRUPTED, CallKey, Calls, key_of_call
 from stream.delivery.handover import Handover, WriteToPartition
 from stream.delivery.holds import Holds
 from stream.delivery.provider_health import ProviderHealth
+from stream.delivery.rate_limit import RateLimit
 from stream.delivery.slots import Slots, Wake
 
 logger = logging.getLogger(__name__)
@@ -104,12 +106,17 @@ class Dispatcher:
         self._calls = Calls(self._perform, self._ended)
         self._handover = Handover(channel, self._calls)
         self._health = ProviderHealth(channel, now, policy)
+        self._rate = RateLimit(channel, now)
         self._waiting: dict[int, int] = {}
         self._holds = holds or Holds()
         self._holds.on_change(self._wake_lanes)
 
     def __repr__(self) -> str:
         return f"<Dispatcher {self._channel} {self.name}: {self._slots!r}, {self._calls!r}, {self._health.state}>"
+
+    def limit_rate(self, rate: CallRate | None, partitions: int) -> None:
+        """Limit the rate of the calls that begin from now on; see :class:`RateLimit`."""
+        self._rate = RateLimit(self._channel, self._now, rate, partitions)
 
     # --- for the agent
 
@@ -150,7 +157,8 @@ class Dispatcher:
             self._health.slots_taken()
         calls = take(slots)
         self._release(slots - len(calls))
-        return AssignedCalls(calls, self._health.waits_until)
+        self._rate.take(len(calls), wanted)
+        return AssignedCalls(calls, self._waits_until)
 
     def make(self, call: Call) -> Awaitable[EndedCall]:
         """Begin a call that has a slot, and return its end; repeated requests for one call make it only once."""
@@ -171,6 +179,7 @@ class Dispatcher:
             self._release_held(key)
         if self._waiting.get(partition) != waiting:
             self._waiting[partition] = waiting
+            self._rate.hold(len(self._waiting))
             self._show_waiting()
 
     def leave(self, partition: int, calls: Iterable[Call]) -> None:
@@ -186,6 +195,7 @@ class Dispatcher:
             if not self._calls.is_running(key):
                 self._release_held(key)
         self._waiting.pop(partition, None)
+        self._rate.hold(len(self._waiting))
         self._show_waiting()
 
     # --- for the process
@@ -216,7 +226,7 @@ class Dispatcher:
         return {
             "held": self._holds.reasons(self._channel),
             "breaker": self._health.state,
-            "waits_until": self._health.waits_until,
+            "waits_until": self._waits_until,
             "waiting": sum(list(self._waiting.values())),
             "calls": self._slots.held,
         }
@@ -234,7 +244,15 @@ class Dispatcher:
 
     @property
     def _limit(self) -> int | None:
-        return 0 if self._holds.holds(self._channel) else self._health.limit
+        if self._holds.holds(self._channel):
+            return 0
+        limits = [limit for limit in (self._health.limit, self._rate.limit) if limit is not None]
+        return min(limits) if limits else None
+
+    @property
+    def _waits_until(self) -> int | None:
+        times = [time for time in (self._health.waits_until, self._rate.waits_until) if time is not None]
+        return max(times) if times else None
 
     async def _perform(self, call: Call) -> Result:
         message = call.message

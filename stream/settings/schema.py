@@ -16,6 +16,7 @@ from stream.settings.costs import CostSection
 from stream.settings.fields import Duration, Port, Secret
 from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
+from stream.settings.rates import RateSection
 from stream.settings.webhook_schema import EndpointName, WebhookSection
 
 Servers = Annotated[
@@ -336,8 +337,9 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
         Folder for the messages that go to no provider. By default ``outbox`` in the data folder.
     allowlist
         E-mail addresses (``@shop.example`` for all of a domain) and phone numbers.
-    smtp, twilio, push, webhooks, breaker, costs
-        Providers, pauses of a provider that fails, and cost of a message by channel for ``perennial report``.
+    smtp, twilio, push, webhooks, breaker, rates, costs
+        Providers, pauses of a provider that fails, and by channel the maximum rate of calls and the cost of a message
+        for ``perennial report``.
     unsubscribe_secrets
         Secrets of unsubscribe links: the first one signs, and all are accepted. By default one is made in the data
         folder.
@@ -355,6 +357,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
     push: PushSection | None = None
     webhooks: dict[EndpointName, WebhookSection] = {}
     breaker: BreakerSection = BreakerSection()
+    rates: dict[Channel, RateSection] = {}
     costs: dict[Channel, CostSection] = {}
     unsubscribe_secrets: list[Secret] = []
     suppression_secrets: list[Secret] = []
