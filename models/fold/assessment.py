@@ -131,12 +131,12 @@ def crosses(thresholds: tuple[float, ...], previous: float, risk: float) -> bool
 
 
 def _release(step: Step, example: OpenExample, horizon: int) -> None:
-    has_returned = example.returned
+    user, has_returned = step.user.name, example.returned
 
     def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - the example is complete
         effects.churn_examples.append(
             ChurnExample(
-                user=step.user.name,
+                user=user,
                 at=example.at,
                 due=example.at + horizon,
                 schema=example.schema,

@@ -181,7 +181,7 @@ class IdentityFold:
         piece = self._piece
         if not user.is_aligned:
             assessment.align(piece, user)
-        work = piece.begin(user, event)
+        work, now = piece.begin(user, event), piece.now
         user.keep_view(work.number)
         put_back(user.numbers, user.facts)
         before, conditions = user.facts, self._versions.conditions
@@ -213,13 +213,13 @@ class IdentityFold:
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
             marks = ledger.marks
             waiting = {mark.order for mark in ledger.campaigns if mark.state == "in"}
-            dropped = ledgers.join_ledgers(ledger, visitor.ledger, user.name, configuration, work.now, is_over)
-            ledger.campaigns = self._versions.campaigns.trimmed(ledger.campaigns, work.now)
+            dropped = ledgers.join_ledgers(ledger, visitor.ledger, user.name, configuration, now, is_over)
+            ledger.campaigns = self._versions.campaigns.trimmed(ledger.campaigns, now)
             effects.note_marks(marks, ledger.marks, 0)
             if dropped:
                 outputs.count("identity_records", "pending_dropped", by=float(dropped))
             effects.notices.extend(notices_of_loss(ledger, event, lost))
-            take_over_runs(piece, ledger, visitor.ledger, work.now)
+            take_over_runs(piece, ledger, visitor.ledger, now)
             decided = (mark.order for mark in ledger.campaigns if mark.state != "in")
             piece.campaigns += [CampaignMove(order, "left") for order in decided if order in waiting]
             effects.has_moved_pending = True

@@ -256,6 +256,8 @@ class _Slice:
             if self._steps > 1:
                 raise _CauseUnknown from error
             raise StepFailed(0, error, piece.first_cause()) from error
+        finally:
+            piece.drop_tasks()
         self._count_failures(has_success=piece.has_success)
         self._take(outputs)
         if conditions is not None:

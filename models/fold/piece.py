@@ -154,7 +154,11 @@ class Step(msgspec.Struct, eq=False, gc=False):
         return "" if self.timer is None else f"timer:{self.timer.name}"
 
     def later(self, task: Task) -> None:
-        """Leave a task for the third pass."""
+        """Leave a task for the third pass.
+
+        The task must not refer to this step. If the step fails, such a task stays in memory, because the garbage
+        collector does not track steps.
+        """
         if self.agenda is None:
             self.agenda = []
         self.agenda.append(task)
@@ -296,6 +300,15 @@ class Piece:
         """Keep a step that has something to decide for the third pass."""
         self.agenda.append(step)
         step.user.has_steps = True
+
+    def drop_tasks(self) -> None:
+        """Drop the tasks of all steps after the third pass.
+
+        A task may refer to the piece, and the piece refers to its steps. The garbage collector does not see such a
+        circle, because it does not track steps. A circle that stays closed keeps all users of the piece in memory.
+        """
+        for step in self.agenda:
+            step.agenda = None
 
     def row_before(self, user: LiveUser, number: int) -> int:
         """Return the user's newest row before the step of this number; -1 if there is none."""

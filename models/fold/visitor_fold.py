@@ -93,7 +93,7 @@ class VisitorFold:
     def _hand_over(self, offset: int, user: LiveUser, event: Event, notice: LoginNotice) -> None:
         """Write everything that the profile knows into a merge record, and keep only the ids within the horizon."""
         piece, ledger, identity = self._piece, user.ledger, user.open_identity()
-        work = piece.begin(user, event)
+        work, now = piece.begin(user, event), piece.now
         user.keep_view(work.number)
         put_back(user.numbers, user.facts)
         taken = user.facts
@@ -117,11 +117,11 @@ class VisitorFold:
         schema = self._versions.schema
 
         def give(effects: StepEffects, ledger: Ledger, scores: PieceScores) -> None:  # noqa: ARG001 - no scores
-            _leave_conditions(piece, user, taken.conditions, work.now)
-            effects.notices.extend(withdrawals_of_visitor(ledger, user.name, notice.known, work.now))
+            _leave_conditions(piece, user, taken.conditions, now)
+            effects.notices.extend(withdrawals_of_visitor(ledger, user.name, notice.known, now))
             visitor = ledgers.taken_out(ledger)
             visitor.timers = carts
-            hand_over_runs(piece, visitor, work.now)
+            hand_over_runs(piece, visitor, now)
             piece.campaigns += [CampaignMove(one.order, "left") for one in visitor.campaigns if one.state == "in"]
             reminded = {rule for rule, at in visitor.fired.items() if at >= taken.cart_at}
             rules = tuple(sorted(reminded | {pending.rule for pending in visitor.pending}))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+from types import FunctionType
 from typing import Any
 from zlib import crc32
 
@@ -258,3 +260,34 @@ def test_a_log_may_end_with_its_clock() -> None:
     log = written([opening("feeder"), Tick(at=START), Tick(at=START + HOUR)])
 
     assert in_batches(log, 3) == in_batches(log, 1)
+
+
+def open_tasks() -> set[int]:
+    """Return the identities of the tasks that steps have left and that are still in memory."""
+    return {
+        id(one)
+        for one in gc.get_objects()
+        if type(one) is FunctionType
+        and str(one.__module__).startswith("models.fold")
+        and "<locals>" in one.__qualname__
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_step_stays_in_memory(seed: int) -> None:
+    """The garbage collector does not track steps, so a task that refers to its step would keep it for ever."""
+    gc.collect()
+    before = open_tasks()
+    for log in (random_log(seed, with_versions=True), log_with_orders(seed)):
+        in_batches(log, 40)
+    gc.collect()
+    assert open_tasks() <= before
+
+
+@pytest.mark.usefixtures("failing")
+def test_no_step_that_fails_stays_in_memory() -> None:
+    gc.collect()
+    before = open_tasks()
+    in_batches(random_log(1, with_versions=True), 40)
+    gc.collect()
+    assert open_tasks() <= before
