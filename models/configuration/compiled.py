@@ -228,6 +228,8 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
+    postal_address
+        The sender's postal address, for the end of marketing e-mails; empty if there is none.
     events, consent, churn, rules, caps, quiet_hours, segments, lifecycle, journeys, campaigns
         As in ``perennial.yaml``. Without a lifecycle, users have no stages.
     templates
@@ -247,6 +249,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
     lifecycle: Lifecycle | None = None
     journeys: tuple[Journey, ...] = ()
     campaigns: tuple[Campaign, ...] = ()
+    postal_address: str = ""
 
     @cached_property
     def by_trigger(self) -> dict[tuple[str, str], tuple[Rule, ...]]:
@@ -338,7 +341,7 @@ def encode(configuration: Configuration) -> bytes:
     'Europe/Berlin'
     """
     plain = msgspec.to_builtins(configuration)
-    for name in ("segments", "lifecycle", "journeys", "campaigns"):
+    for name in ("segments", "lifecycle", "journeys", "campaigns", "postal_address"):
         if not plain[name]:
             # A configuration without them has the same bytes as at level 1, so it does not become a new version.
             del plain[name]

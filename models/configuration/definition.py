@@ -290,6 +290,20 @@ class LifecycleDefinition(_Section, frozen=True, kw_only=True):
     stages: list[Name] | None = None
 
 
+class SenderDefinition(_Section, frozen=True, kw_only=True):
+    """The sender of messages.
+
+    Attributes
+    ----------
+    postal_address
+        Postal address, which each marketing e-mail has at its end.
+    """
+
+    postal_address: (
+        Annotated[str, Meta(min_length=1, max_length=300, description="a postal address of 1 to 300 characters")] | None
+    ) = None
+
+
 class Definition(_Section, frozen=True, kw_only=True):
     """The sections of ``perennial.yaml`` that travel in the log.
 
@@ -297,7 +311,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     ----------
     timezone
         IANA name of the zone for users whose zone is unknown.
-    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle, journeys, campaigns
+    churn, rules, caps, quiet_hours, events, consent, segments, lifecycle, journeys, campaigns, sender
         See the class of each section.
     """
 
@@ -312,6 +326,7 @@ class Definition(_Section, frozen=True, kw_only=True):
     lifecycle: LifecycleDefinition | None = None
     journeys: list[JourneyForm] = []
     campaigns: list[CampaignForm] = []
+    sender: SenderDefinition = SenderDefinition()
 
 
 SECTIONS: tuple[str, ...] = Definition.__struct_fields__

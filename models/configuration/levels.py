@@ -63,6 +63,10 @@ ExistingCustomers: bought_within countries
 Rule: purpose
 """
 
+_MESSAGES = """
+Configuration: postal_address
+"""
+
 _JOURNEYS = """
 Arm: name steps weight
 BranchStep: cases do do=branch id
@@ -168,6 +172,11 @@ def _find_purposes(configuration: Configuration) -> Iterator[tuple[str, object]]
             yield f"rules[{i}].purpose", rule.purpose
 
 
+def _find_messages(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    if configuration.postal_address:
+        yield "sender.postal_address", configuration.postal_address
+
+
 ADDITIONS: tuple[Addition, ...] = (
     Addition(2, frozenset(f"ChurnSettings.activity={kind}" for kind in _IDENTITY), _find_identity),
     Addition(2, _names(_CONDITIONS), _find_conditions),
@@ -176,6 +185,7 @@ ADDITIONS: tuple[Addition, ...] = (
     Addition(2, _names("Cap: category category=marketing category=transactional journey"), _find_caps),
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
     Addition(2, _names(_CONSENT), _find_purposes),
+    Addition(2, _names(_MESSAGES), _find_messages),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),
 )
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""

@@ -126,6 +126,7 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
         lifecycle=lifecycle,
         journeys=journeys,
         campaigns=campaigns,
+        postal_address="\n".join(filter(None, map(str.strip, (written.sender.postal_address or "").splitlines()))),
     )
 
 

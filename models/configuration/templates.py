@@ -43,6 +43,7 @@ NAMES: tuple[str, ...] = (
     "rule",
     "now",
     "timezone",
+    "sender",
     "unsubscribe_url",
     "confirm_url",
 )

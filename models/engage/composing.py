@@ -25,16 +25,17 @@ from models.configuration.templates import (
     file_of,
     render,
 )
+from models.engage.footers import ended_html, ended_text
 from models.engage.recipient import Recipient
 from models.events import MICROS, Channel
 from models.profile.signals import Signal
 
 _CENT = Decimal("0.01")
-_FOOTER = "\n\n--\nUnsubscribe: " + UNSUBSCRIBE_PLACEHOLDER + "\n"
-_HTML_FOOTER = f'<p style="font-size:12px"><a href="{UNSUBSCRIBE_PLACEHOLDER}">Unsubscribe</a></p>'
 
 
-def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> dict[str, Any]:
+def context(
+    rule: Rule, signal: Signal, recipient: Recipient, timezone: str, postal_address: str = ""
+) -> dict[str, Any]:
     """Return the values that a template may name: one for each of ``templates.NAMES``.
 
     Amounts are in units of the currency, not in micros. A value that a user does not have is ``None``.
@@ -75,6 +76,7 @@ def context(rule: Rule, signal: Signal, recipient: Recipient, timezone: str) -> 
         "rule": rule.name,
         "now": recipient.now,
         "timezone": timezone,
+        "sender": {"postal_address": postal_address or None},
         "unsubscribe_url": UNSUBSCRIBE_PLACEHOLDER,
         "confirm_url": None,
     }
@@ -130,7 +132,7 @@ def compose(
 ) -> Content:
     """Render a template for a channel.
 
-    A marketing e-mail whose template has no unsubscribe link gets one at its end.
+    A marketing e-mail whose template has no unsubscribe link gets one at its end, and so it does the postal address.
 
     Parameters
     ----------
@@ -158,10 +160,9 @@ def compose(
     text = parts.body("text", template.text)
     html = None if template.html is None else parts.body("html", template.html)
     if category == "marketing":
-        if UNSUBSCRIBE_PLACEHOLDER not in text:
-            text = text.rstrip() + _FOOTER
-        if html is not None and UNSUBSCRIBE_PLACEHOLDER not in html:
-            html = _before_end(html, _HTML_FOOTER)
+        address = (values["sender"] or {}).get("postal_address") or ""
+        text = ended_text(text, address)
+        html = None if html is None else ended_html(html, address)
     return Content(subject=subject, text=text, html=html)
 
 
@@ -236,11 +237,6 @@ def _is_visible(text: str) -> bool:
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Mn", "Zs", "Zl", "Zp"})
 """Unicode categories of characters that are not visible."""
-
-
-def _before_end(html: str, footer: str) -> str:
-    at = html.lower().rfind("</body>")
-    return html + footer if at < 0 else html[:at] + footer + html[at:]
 
 
 def _units(micros: int) -> Decimal:

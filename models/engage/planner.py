@@ -251,7 +251,7 @@ class Planner:
             return proposal.drop("rule_gone", channel, f"there is no template {rule.template}")
         failure = ""
         try:
-            values = context(rule, signal, recipient, zone)
+            values = context(rule, signal, recipient, zone, self.configuration.postal_address)
             content = compose(template, channel, rule.category, values, name=rule.template)
         except TemplateError as error:
             failure = str(error)[:MAX_DETAIL]

@@ -103,7 +103,7 @@ def preview(
     customer = recipient.customer
     signal = _signal(rule, recipient)
     own_zone = zone_of(customer.facts.traits, configuration.timezone).name
-    values = context(rule, signal, recipient, own_zone)
+    values = context(rule, signal, recipient, own_zone, configuration.postal_address)
     untriggered, again_from = _untriggered(rule, customer), planner.again_from(rule, customer.ledger)
     decision: Decision | None = None
     if used is not None:
@@ -230,7 +230,7 @@ def _failures(
             signal = msgspec.structs.replace(signal, properties={**absent, **(signal.properties or {})})
         if who == "empty" and trial_of_rule.kept is not None:  # an event may lack what the run would keep
             signal = msgspec.structs.replace(signal, properties=None)
-        values = context(rule, signal, recipient, zone)
+        values = context(rule, signal, recipient, zone, configuration.postal_address)
         try:
             compose(template, channel, rule.category, values, name=rule.template)
         except TemplateError as error:

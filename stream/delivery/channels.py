@@ -20,6 +20,7 @@ from stream.delivery.holds import Holds
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
 from stream.delivery.push import PushKeys
+from stream.delivery.signing import MailSigner
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
 from stream.delivery.unsubscribe import Signer
@@ -49,6 +50,8 @@ class DeliverySettings:
         Secrets of the providers.
     outbound
         Hosts that may have a private address.
+    dkim_key
+        The private key that signs e-mails, if they are signed here.
     callback_url
         URL of the HTTP door for status callbacks; ``None`` requests no callbacks.
     partitions
@@ -60,6 +63,7 @@ class DeliverySettings:
     public_url: str
     unsubscribe_keys: tuple[bytes, ...] = ()
     smtp_password: str | None = None
+    dkim_key: str = ""
     twilio_token: str = ""
     push: PushKeys = field(default_factory=PushKeys)
     webhooks: Mapping[str, WebhookEndpoint] = field(default_factory=dict)
@@ -70,7 +74,11 @@ class DeliverySettings:
 
 def _email(settings: DeliverySettings) -> Provider | None:
     smtp = settings.section.smtp
-    return None if smtp is None else Smtp(smtp, settings.smtp_password)
+    if smtp is None:
+        return None
+    dkim = smtp.dkim
+    signer = None if dkim is None else MailSigner(dkim.domain, dkim.selector, settings.dkim_key)
+    return Smtp(smtp, settings.smtp_password, signer=signer)
 
 
 def _sms(settings: DeliverySettings) -> Provider | None:

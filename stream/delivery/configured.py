@@ -10,7 +10,7 @@ from models.delivery.address_hashes import AddressHashes
 from stream.delivery.channels import DeliverySettings
 from stream.delivery.push import PushKeys
 from stream.delivery.push_secrets import service_account, vapid_key
-from stream.delivery.requirements import suppression_secrets, unmet_secrets
+from stream.delivery.requirements import DKIM_KEY, suppression_secrets, unmet_secrets
 from stream.delivery.unsubscribe import Signer, secret_of
 from stream.delivery.webhook_secrets import webhook_endpoints
 from stream.settings.loading import Settings
@@ -32,9 +32,9 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     """
     section, missing = settings.sections.delivery, {requirement.name for requirement in unmet_secrets(settings)}
     cannot_sign = "secrets.unsubscribe" in missing
-    smtp = None if cannot_sign or "secrets.smtp" in missing else section.smtp
+    smtp = None if cannot_sign or missing & {"secrets.smtp", "secrets.dkim"} else section.smtp
     twilio = None if cannot_sign or "secrets.twilio" in missing else section.twilio
-    password = None if smtp is None else smtp.password
+    password, dkim = (None, None) if smtp is None else (smtp.password, smtp.dkim)
     push = PushKeys(
         account=None if cannot_sign or "secrets.fcm" in missing else service_account(settings),
         vapid=None if cannot_sign or "secrets.vapid" in missing else vapid_key(settings),
@@ -45,6 +45,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         public_url=settings.public_url,
         unsubscribe_keys=() if cannot_sign else unsubscribe_keys(settings),
         smtp_password=None if password is None else settings.reveal(password, "delivery.smtp.password"),
+        dkim_key="" if dkim is None else settings.reveal(dkim.private_key, DKIM_KEY),
         twilio_token="" if twilio is None else settings.reveal(twilio.auth_token, "delivery.twilio.auth_token"),
         push=push,
         webhooks={} if cannot_sign or "secrets.webhooks" in missing else webhook_endpoints(settings),

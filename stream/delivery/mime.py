@@ -38,7 +38,8 @@ class _Policy(EmailPolicy):
         return self.fold(name, value).encode("ascii") if name == "Subject" else super().fold_binary(name, value)
 
 
-_POLICY = _Policy(linesep="\r\n", max_line_length=MAX_LINE)
+# Only 7 bits, because a server that recodes a body on the way would make its signature invalid.
+_POLICY = _Policy(linesep="\r\n", max_line_length=MAX_LINE, cte_type="7bit")
 
 
 def _encoded(text: str) -> str:
@@ -75,18 +76,21 @@ def build(message: Message, *, sender: str, unsubscribe: str | None, reply_to: s
         The address or the subject is not allowed in a header.
     """
     name, address = parseaddr(sender)
+    domain = domain_of(sender)
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = Address(name, addr_spec=address)
     mail["To"] = Address(addr_spec=message.to)
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.at / 1000, UTC))
     # If a message is sent twice, the receiver can recognize the copies, because they have the same id.
-    mail["Message-ID"] = f"<{message.id}@{address.rpartition('@')[2]}>"
+    mail["Message-ID"] = f"<{message.id}@{domain}>"
     if reply_to:
         mail["Reply-To"] = reply_to
-    if message.category == "marketing" and unsubscribe is not None:
-        mail["List-Unsubscribe"] = f"<{unsubscribe}>"
-        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    if message.category == "marketing":
+        mail["List-ID"] = f"<{message.purpose}.{domain}>"  # mailboxes sort by it
+        if unsubscribe is not None:
+            mail["List-Unsubscribe"] = f"<{unsubscribe}>"
+            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(message.text)
     if message.html is not None:
@@ -104,3 +108,14 @@ def address_of(sender: str) -> str:
     'hello@shop.example'
     """
     return parseaddr(sender)[1]
+
+
+def domain_of(sender: str) -> str:
+    """Return the domain of ``Name <address>``.
+
+    Examples
+    --------
+    >>> domain_of("Shop <hello@shop.example>")
+    'shop.example'
+    """
+    return address_of(sender).rpartition("@")[2]

@@ -15,7 +15,9 @@ from models.configuration.compiled import Configuration, Rule, campaign_rule
 from models.configuration.templates import CONFIRM
 from models.delivery.address_hashes import MIN_SECRET_BYTES
 from models.events import CHANNELS, Channel
+from stream.delivery.mime import domain_of
 from stream.delivery.push_secrets import service_account, vapid_key
+from stream.delivery.signing import InvalidDkimKey, require_key
 from stream.delivery.webhook_secrets import webhook_endpoints
 from stream.settings.fields import Secret
 from stream.settings.loading import Settings
@@ -28,6 +30,9 @@ SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}
 # the type gets these values with the channels' messages
 _PUSH = cast("Channel", "push")
 _WEBHOOK = cast("Channel", "webhook")
+
+DKIM_KEY = "delivery.smtp.dkim.private_key"
+"""Place of the key that signs e-mails."""
 
 
 class Unmet(NamedTuple):
@@ -70,6 +75,35 @@ def unmet(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
     elif delivery.mode == "live" and _leads_nowhere(url, settings) and _links_by_email(rules):
         says = f"http.public_url is {url}: unsubscribe links would lead to the reader's own machine"
         yield Unmet("delivery.public_url", says, "email")
+    if delivery.mode == "live" and (delivery.smtp is None or not _is_near(delivery.smtp.host)):
+        yield from unmet_by_marketing_mail(settings, rules)
+
+
+def unmet_by_marketing_mail(settings: Settings, rules: Configuration) -> Iterator[Unmet]:
+    """Find what mailbox providers and the law of many countries require of marketing by e-mail, and is not met.
+
+    With a mail server in this machine's network, it is no requirement, because the server may be one for trials.
+    """
+    smtp = settings.sections.delivery.smtp
+    if not any(rule.category == "marketing" and "email" in rule.channels for rule in _sending(rules)):
+        return
+    if not rules.postal_address:
+        says = "marketing by e-mail needs the sender's postal address: set sender.postal_address"
+        yield Unmet("delivery.postal_address", says, "email")
+    if smtp is None or smtp.relay_signs:
+        return
+    if smtp.dkim is None:
+        says = (
+            "marketing by e-mail needs signatures (DKIM): set delivery.smtp.dkim, "
+            "or delivery.smtp.relay_signs: true if the mail server signs"
+        )
+        yield Unmet("delivery.dkim", says, "email")
+    elif not _is_aligned(smtp.dkim.domain, domain_of(smtp.sender)):
+        says = (
+            f"delivery.smtp.dkim.domain is {smtp.dkim.domain}, but e-mails come from {domain_of(smtp.sender)}: "
+            "receivers accept a signature of the same domain, or of one above or below it"
+        )
+        yield Unmet("delivery.dkim", says, "email")
 
 
 def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
@@ -83,11 +117,17 @@ def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
         wanted.append((delivery.smtp.password, "delivery.smtp.password", Unmet("secrets.smtp", "", "email")))
     if delivery.twilio is not None:
         wanted.append((delivery.twilio.auth_token, "delivery.twilio.auth_token", Unmet("secrets.twilio", "", "sms")))
+    if delivery.smtp is not None and delivery.smtp.dkim is not None:
+        wanted.append((delivery.smtp.dkim.private_key, DKIM_KEY, Unmet("secrets.dkim", "", "email")))
     for secret, path, requirement in wanted:
         try:
-            settings.reveal(secret, path)
+            revealed = settings.reveal(secret, path)
+            if path == DKIM_KEY:
+                require_key(revealed)
         except InvalidSettings as error:
             yield requirement._replace(says=str(error))
+        except InvalidDkimKey as error:
+            yield requirement._replace(says=f"{path}: {error}")
     read_by_name: tuple[tuple[str, Channel, Callable[[Settings], object]], ...] = (
         ("secrets.fcm", _PUSH, service_account),
         ("secrets.vapid", _PUSH, vapid_key),
@@ -132,6 +172,18 @@ def _links_by_email(rules: Configuration) -> bool:
     """Return whether e-mails have signed links: marketing, and the question whether a consent is confirmed."""
     mails = (rule for rule in _sending(rules) if "email" in rule.channels)
     return any(rule.category == "marketing" or rule.template == CONFIRM for rule in mails)
+
+
+def _is_aligned(domain: str, sender: str) -> bool:
+    """Return whether a signature of a domain counts for the domain of the sender (DMARC).
+
+    Examples
+    --------
+    >>> [_is_aligned(domain, "shop.example") for domain in ("Shop.Example", "mail.shop.example", "myshop.example")]
+    [True, True, False]
+    """
+    one, other = domain.lower(), sender.lower()
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
 def _is_open(url: str) -> bool:

@@ -19,7 +19,8 @@ from models.durations import milliseconds
 from models.units import SECOND
 from stream.delivery import mime
 from stream.delivery.provider import LastCheck, allow
-from stream.settings.schema import SmtpSection
+from stream.delivery.signing import MailSigner
+from stream.settings.mail_schema import SmtpSection
 
 _GOES_AWAY = 421
 _NO_ANSWER = -1
@@ -38,6 +39,8 @@ class Smtp:
         Settings of the server.
     password
         The password, if the server asks for one.
+    signer
+        Signs each e-mail (DKIM); ``None`` if it is not signed here.
     tls
         Certificate authorities to trust, instead of those of the system.
     timeout_s
@@ -49,11 +52,13 @@ class Smtp:
         section: SmtpSection,
         password: str | None = None,
         *,
+        signer: MailSigner | None = None,
         tls: ssl.SSLContext | None = None,
         timeout_s: float | None = None,
     ) -> None:
         self._section = section
         self._password = password
+        self._signer = signer
         self._tls = tls
         self._timeout_s = milliseconds(section.timeout) / SECOND if timeout_s is None else timeout_s
         self._slots = asyncio.Semaphore(section.connections)
@@ -82,7 +87,7 @@ class Smtp:
             mail = mime.build(
                 message, sender=self._section.sender, unsubscribe=unsubscribe, reply_to=self._section.reply_to
             )
-            content = mail.as_bytes()
+            content = mail.as_bytes() if self._signer is None else self._signer.signed(mail.as_bytes())
         except (ValueError, IndexError, MessageError) as error:
             return Result("rejected", f"it cannot be written as an e-mail: {error}")
         try:

@@ -21,7 +21,7 @@ from stream.cluster import topics
 from stream.cluster.admin import BrokerUnreachable, admin
 from stream.cluster.connection import Connection
 from stream.collector.configured import server_tokens, user_tokens
-from stream.delivery.requirements import is_loopback, unmet, unmet_secrets
+from stream.delivery.requirements import is_loopback, unmet, unmet_by_marketing_mail, unmet_secrets
 from stream.installation.condition_findings import findings as condition_findings
 from stream.installation.condition_findings import known, known_of_log
 from stream.installation.embedded_broker import NAME_PREFIX
@@ -173,6 +173,9 @@ def _delivery(settings: Settings, rules: Configuration) -> Iterator[Finding]:
     if url is not None and is_loopback(urlsplit(url).hostname or "") and "delivery.public_url" not in named:
         says = f"http.public_url is {url}: unsubscribe links lead to the reader's own machine, so they work only here"
         yield Finding("delivery.public_url", "note", says)
+    if delivery.mode == "live":
+        lacking = [one for one in unmet_by_marketing_mail(settings, rules) if one.name not in named]
+        yield from (Finding(name, "note", says) for name, says, _ in lacking)
     if not failed:
         yield Finding("delivery", "ok", f"mode {delivery.mode}")
 

@@ -14,6 +14,7 @@ from models.events import ORIGINS, Channel, Origin
 from stream.cluster.connection import SaslMechanism
 from stream.settings.costs import CostSection
 from stream.settings.fields import Duration, Port, Secret
+from stream.settings.mail_schema import SmtpSection
 from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
 from stream.settings.rates import RateSection
@@ -251,39 +252,6 @@ class RetrainerSection(_Section, frozen=True, kw_only=True):
     origins: tuple[Origin, ...] = ORIGINS
     dimensions: Annotated[int, Meta(ge=4, le=1024)] = 64
     keep: Annotated[int, Meta(ge=1)] = 3
-
-
-class SmtpSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):
-    """The server that takes e-mail.
-
-    Attributes
-    ----------
-    host, port
-        Address of the server.
-    sender
-        Address in the From header, ``Shop <hello@shop.example>``.
-    reply_to
-        Address for answers.
-    username, password
-        Credentials, if the server asks for them.
-    tls
-        ``starttls``, ``tls`` from the first byte, or ``none``.
-    connections
-        Maximum number of connections at the same time. When a worker is killed, the outcome of at most
-        this number of messages is unknown.
-    timeout
-        How long each step of the conversation may take.
-    """
-
-    host: Annotated[str, Meta(min_length=1)]
-    port: Port = 587
-    sender: Annotated[str, Meta(min_length=3)]
-    reply_to: str | None = None
-    username: str | None = None
-    password: Secret | None = None
-    tls: Literal["starttls", "tls", "none"] = "starttls"
-    connections: Annotated[int, Meta(ge=1, le=200, description="a whole number, 1 to 200")] = 16
-    timeout: Duration = "30s"
 
 
 class TwilioSection(_Section, frozen=True, kw_only=True, rename={"sender": "from"}):

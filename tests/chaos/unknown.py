@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from models.delivery.deliveries import DeliveryRecord
-from stream.settings.schema import SmtpSection
+from stream.settings.mail_schema import SmtpSection
 from tests.chaos.lives import Absence, Life
 
 PLACES = SmtpSection(host="", sender="").connections

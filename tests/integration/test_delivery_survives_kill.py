@@ -12,7 +12,7 @@ import pytest
 
 from models.delivery.messages import encode_message
 from models.events import decode_event
-from stream.settings.schema import SmtpSection
+from stream.settings.mail_schema import SmtpSection
 from tests.support.brokers import Cluster
 from tests.support.letters import letters
 from tests.support.mail import FakeMailServer, serving

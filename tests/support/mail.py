@@ -15,7 +15,8 @@ from aiosmtpd.controller import Controller
 
 from stream.delivery.channels import DeliverySettings
 from stream.delivery.gate import Mode
-from stream.settings.schema import DeliverySection, SmtpSection
+from stream.settings.mail_schema import SmtpSection
+from stream.settings.schema import DeliverySection
 
 SENDER = "Shop <hello@shop.example>"
 KEY = b"0123456789abcdef"

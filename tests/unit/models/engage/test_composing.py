@@ -74,6 +74,35 @@ def test_an_unsubscribe_link_in_the_template_is_not_repeated() -> None:
     assert content.text.count(UNSUBSCRIBE_PLACEHOLDER) == 1
 
 
+ADDRESS = "Shop & Co\n1 High Street, York"
+
+
+def _with_address() -> dict[str, object]:
+    return context(rule(), signal(), Recipient("u1", customer(), NOW), "UTC", ADDRESS)
+
+
+def test_marketing_by_e_mail_always_has_the_postal_address() -> None:
+    plain = Template("Hi", "text {{ unsubscribe_url }}", "<body>html {{ unsubscribe_url }}</BODY>")
+
+    content = compose(plain, "email", "marketing", _with_address())
+
+    assert content.text.endswith(f"\n\n--\n{ADDRESS}\n")
+    assert content.html is not None
+    assert content.html.endswith('<p style="font-size:12px">Shop &amp; Co<br>1 High Street, York</p></BODY>\n')
+    receipt = compose(plain, "email", "transactional", _with_address())
+    assert "High Street" not in receipt.text + str(receipt.html)
+
+
+def test_a_postal_address_in_the_template_is_not_repeated() -> None:
+    address = "{{ sender.postal_address | newline_to_br }}"
+    template = Template("Hi", "{{ sender.postal_address }}", f"<p>{address}</p>")
+
+    content = compose(template, "email", "marketing", _with_address())
+
+    assert content.html is not None
+    assert [part.count("1 High Street") for part in (content.text, content.html)] == [1, 1]
+
+
 def test_a_receipt_has_no_unsubscribe_link() -> None:
     assert UNSUBSCRIBE_PLACEHOLDER not in compose(Template("Hi", "text"), "email", "transactional", _values()).text
 

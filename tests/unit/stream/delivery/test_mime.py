@@ -56,6 +56,17 @@ def test_a_receipt_offers_no_unsubscription() -> None:
     mail = mime.build(letter(category="transactional"), sender=SENDER, unsubscribe=LINK)
 
     assert "List-Unsubscribe" not in mail
+    assert "List-ID" not in mail
+
+
+def test_a_mailbox_can_sort_marketing_by_purpose() -> None:
+    mail = mime.build(letter(purpose="product_news"), sender=SENDER, unsubscribe=LINK)
+
+    assert mail["List-ID"] == "<product_news.shop.example>"
+
+
+def test_an_e_mail_has_only_seven_bits_because_a_server_may_not_take_more() -> None:
+    assert mime.build(letter(), sender=SENDER, unsubscribe=LINK).as_bytes().isascii()
 
 
 def test_a_recipient_sees_neither_score_nor_rule() -> None:

@@ -17,6 +17,7 @@ from stream.installation.embedded_broker import EmbeddedBroker
 from stream.installation.findings import Finding
 from stream.log.event_log import EventLog
 from stream.settings.loading import load
+from tests.support.mail_keys import rsa_key
 
 
 def checked(folder: Path, text: str, flags: dict[str, Any] | None = None, *, offline: bool = True) -> list[Finding]:
@@ -147,6 +148,7 @@ def test_a_write_key_that_is_missing_fails(tmp_path: Path) -> None:
 
 
 LIVE = "delivery: {mode: live, smtp: {host: 127.0.0.1, port: 2525, from: shop@shop.example}}\n"
+ADDRESS = "sender: {postal_address: 'Shop Ltd, 1 High Street, York'}\n"
 MARKETING = "rules: [{name: x, category: marketing, when: {cart_left: {for: 1h}}, channels: [email]}]\n"
 
 
@@ -197,8 +199,8 @@ def test_links_of_live_marketing_mail_need_https_unless_they_stay_on_this_machin
     "url", ["http://127.0.0.1:8080", "http://localhost:8080", "https://localhost", "http://[::1]:1"]
 )
 def test_mail_that_leaves_this_machine_needs_links_that_lead_back_to_it(tmp_path: Path, url: str) -> None:
-    text = LIVE.replace("127.0.0.1", "smtp.shop.example") + MARKETING + f"http: {{public_url: '{url}'}}\n"
-    found = checked(with_template(tmp_path), text)
+    text = LIVE.replace("127.0.0.1", "smtp.shop.example, relay_signs: true") + MARKETING + ADDRESS
+    found = checked(with_template(tmp_path), text + f"http: {{public_url: '{url}'}}\n")
 
     assert failed(found) == {"delivery.public_url"}
     assert [finding.says for finding in found if finding.name == "delivery.public_url"] == [
@@ -211,6 +213,56 @@ def test_a_mail_server_for_trials_may_send_links_to_this_machine(tmp_path: Path,
     text = LIVE.replace("127.0.0.1", host) + MARKETING + "http: {public_url: 'http://localhost:8080'}\n"
 
     assert failed(checked(with_template(tmp_path), text)) == set()
+
+
+DKIM = "{domain: %s, selector: s1, private_key: {file: dkim.pem}}"
+
+
+@pytest.mark.parametrize(
+    ("smtp", "more", "names"),
+    [
+        ("", "", {"delivery.dkim", "delivery.postal_address"}),
+        ("", ADDRESS, {"delivery.dkim"}),
+        (", relay_signs: true", "", {"delivery.postal_address"}),
+        (", relay_signs: true", ADDRESS, set()),
+        (f", dkim: {DKIM % 'shop.example'}", ADDRESS, set()),
+        (f", dkim: {DKIM % 'mail.shop.example'}", ADDRESS, set()),
+        (f", dkim: {DKIM % 'other.example'}", ADDRESS, {"delivery.dkim"}),
+    ],
+)
+def test_live_marketing_mail_needs_a_postal_address_and_a_signature_of_its_domain(
+    tmp_path: Path, smtp: str, more: str, names: set[str]
+) -> None:
+    (tmp_path / "dkim.pem").write_text(rsa_key())
+    live = LIVE.replace("127.0.0.1", f"smtp.shop.example{smtp}") + "http: {public_url: 'https://shop.example'}\n"
+
+    assert failed(checked(with_template(tmp_path), live + MARKETING + more)) == names
+    assert failed(checked(tmp_path, live)) == set(), "without marketing, nothing is required"
+
+
+def test_marketing_by_a_mail_server_for_trials_gets_what_is_missing(tmp_path: Path) -> None:
+    text = LIVE + MARKETING + "http: {public_url: 'https://shop.example'}\n"
+    found = checked(with_template(tmp_path), text)
+
+    notes = [finding.name for finding in found if finding.result == "note" and finding.name.startswith("delivery.")]
+    assert notes == ["delivery.postal_address", "delivery.dkim"]
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("no key", "delivery.smtp.dkim.private_key: it is not a private key in PEM without a password"),
+        (None, "dkim.pem"),
+    ],
+)
+def test_a_key_that_cannot_sign_fails(tmp_path: Path, key: str | None, says: str) -> None:
+    if key is not None:
+        (tmp_path / "dkim.pem").write_text(key)
+    live = LIVE.replace("127.0.0.1", f"smtp.shop.example, dkim: {DKIM % 'shop.example'}")
+
+    found = [finding.says for finding in checked(tmp_path, live) if finding.name == "secrets.dkim"]
+    assert len(found) == 1
+    assert says in found[0]
 
 
 def test_links_need_no_https_with_an_allowlist(tmp_path: Path) -> None:
