@@ -21,6 +21,7 @@ from stream.delivery.signing import InvalidDkimKey, MailSigner, require_key
 from stream.delivery.smtp import Smtp
 from stream.settings.fields import Secret
 from stream.settings.mail_schema import DkimSection
+from tests.support.dkim_reference import is_valid
 from tests.support.letters import LINK, NOW, letter
 from tests.support.mail import SENDER, FakeMailServer, live_mail, serving, smtp_section
 from tests.support.mail_keys import dns_with, rsa_key
@@ -60,7 +61,7 @@ def _signed_headers(content: bytes) -> list[str]:
 
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
 @pytest.mark.parametrize("text", ["Hello\n", "Grüße 👋\n" + "lang " * 300 + "\n.\n..\nFrom here\n \n\n"])
-async def test_a_receiver_verifies_what_arrives_over_smtp(
+async def test_the_signature_of_what_arrives_over_smtp_is_valid_by_the_library_and_by_the_rfc(
     form: PrivateFormat, text: str, server: FakeMailServer, unused_tcp_port: int
 ) -> None:
     key = rsa_key(form=form)
@@ -72,7 +73,10 @@ async def test_a_receiver_verifies_what_arrives_over_smtp(
     assert result.status == "delivered"
     ((_, _, content),) = server.received
     assert dkim.verify(content, dnsfunc=dns_with(key, NAME))
-    assert not dkim.verify(content, dnsfunc=dns_with(rsa_key(), NAME)), "another key in the DNS"
+    assert is_valid(content, key)
+    other = rsa_key()
+    assert not dkim.verify(content, dnsfunc=dns_with(other, NAME)), "another key in the DNS"
+    assert not is_valid(content, other)
 
 
 async def test_the_channel_signs_with_the_key_of_the_settings(
@@ -115,6 +119,18 @@ def test_a_changed_or_added_header_is_noticed(
     assert content.count(before) == 1
 
     assert not dkim.verify(content.replace(before, after), dnsfunc=dns)
+    assert is_valid(content, key)
+    assert not is_valid(content.replace(before, after), key)
+
+
+def test_a_changed_body_is_noticed(key: str, dns: Callable[..., bytes | None]) -> None:
+    content = _signed(key, text="Hello, Ada\n")
+    changed = content.replace(b"Hello, Ada", b"Hello, Eve")
+
+    assert is_valid(content, key)
+    assert changed != content
+    assert not dkim.verify(changed, dnsfunc=dns)
+    assert not is_valid(changed, key)
 
 
 def test_a_receipt_without_the_headers_of_one_click_is_signed(key: str, dns: Callable[..., bytes | None]) -> None:
