@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import get_args
+from textwrap import dedent
+from typing import Any, get_args
 
 import yaml
 
@@ -14,6 +15,8 @@ from models.delivery import bounces
 from models.delivery.suppression import STOPPING
 from models.engage.decisions import Reason
 from models.engage.why import REASONS
+from models.reading import read
+from stream.settings.schema import DeliverySection
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "messages.md").read_text()
@@ -24,6 +27,12 @@ def _first_column(heading: str) -> set[str]:
     section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     return {code for row in rows for code in re.findall(r"`([^`]+)`", row)}
+
+
+def _examples() -> list[dict[str, Any]]:
+    """Return the examples of settings, of which one in a list is indented."""
+    found = re.findall(r"^ *```yaml\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE)
+    return [yaml.safe_load(dedent(text)) for text in found]
 
 
 def test_every_name_that_a_template_may_use_is_explained() -> None:
@@ -48,9 +57,12 @@ def test_every_trigger_is_explained_with_a_valid_example() -> None:
 
 
 def test_the_example_shows_every_field_of_a_rule_with_its_default() -> None:
-    example, *others = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+    example, *others = _examples()
 
     for one in (example, *others):
+        delivery = one.pop("delivery", None)
+        if delivery is not None:
+            read(delivery, DeliverySection)
         parse(one, {rule["name"]: Template("Hi", "text") for rule in one.get("rules", [])})
 
     assert set(example["rules"][0]) == set(definition.RuleDefinition.__struct_fields__)
