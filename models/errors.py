@@ -96,7 +96,7 @@ All public errors that the engine raises on purpose, with the package of each:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models.events import Event
 
@@ -105,7 +105,20 @@ NOT_YET = "nothing, because this release does not have it yet"
 
 
 class PerennialError(Exception):
-    """Base of every error that the engine raises on purpose."""
+    """Base of every error that the engine raises on purpose.
+
+    An error can be pickled, so it comes whole from a process of a pool, whatever its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to restore the error: its class, its message, and its attributes."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[PerennialError], args: tuple[Any, ...], attributes: dict[str, Any]) -> PerennialError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class EventWarning(NamedTuple):

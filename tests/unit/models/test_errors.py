@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from models import errors
+from models.errors import InvalidConfiguration, InvalidEvent, PerennialError, StateMismatch
 from tests.support.paths import ROOT
 
 _LINE = re.compile(r"^( *)- ``(\w+)``(?:, ([\w.]+):| is the base)")
@@ -51,3 +55,17 @@ def test_the_list_of_errors_is_complete_and_shows_their_bases() -> None:
 
     public = {name: place for name, place in found.items() if not name.startswith("_")}
     assert documented() == public
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidConfiguration("rules[2].when", 7, "a name"),
+        InvalidEvent("bad_time", "timestamp", "yesterday", "milliseconds"),
+        StateMismatch("profile", 9, 5),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_comes_whole_from_another_process(error: PerennialError) -> None:
+    came = pickle.loads(pickle.dumps(error))
+    assert (type(came), str(came), vars(came)) == (type(error), str(error), vars(error))
