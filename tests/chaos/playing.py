@@ -30,8 +30,8 @@ from tests.chaos.running_round import RunningRound
 from tests.chaos.settling import settle
 from tests.chaos.sink import Sink, listening
 from tests.chaos.stalls import held_back, not_moved_on
+from tests.chaos.stuck import describe_stuck
 from tests.chaos.suppressed import Leavers, Listing
-from tests.chaos.transactions import open_transactions
 from tests.chaos.verdict import Verdict, judge, judge_learners, judge_suppressions
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ async def _play(round_: RunningRound) -> Played:
             verdict = Verdict([f"a partition cannot be read to its end: {error!r}"])
     verdict.findings += late_ends(crew.lives, crew.notes, round_.broker_away)
     if stuck and connection.transactions:
-        stuck += f"; transactions: {await asyncio.to_thread(open_transactions, connection, partitions)}"
+        stuck += f"; {await asyncio.to_thread(describe_stuck, connection)}"
     if stuck:
         verdict.findings.insert(0, stuck)
     deeds = round_.deeds + crew.deeds()
