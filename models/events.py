@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from models.imported import ImportNote
+
 EventType = Literal[
     "page_view",
     "product_view",
@@ -262,6 +264,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     identity
         For records between the profiles of one person, and for the outcome of a message that was handed over: their
         content. Senders cannot set it.
+    imported
+        For an event of `perennial import`: its run, and what the file states beyond an event. Senders cannot set it.
     """
 
     id: str
@@ -294,6 +298,17 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     forced: bool = False
     anonymous: str | None = None
     identity: LoginNotice | MergeRecord | Forwarding | HandoverNote | None = None
+    imported: ImportNote | None = None
+
+    @property
+    def stated_at(self) -> int:
+        """Time at which the content was stated, milliseconds: that of the event, or the one that a file gives."""
+        return self.at if self.imported is None else self.imported.stated_at or self.at
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the event is imported, and nothing reacts to it."""
+        return self.imported is not None and not self.imported.enters
 
     @property
     def identified(self) -> bool:

@@ -175,8 +175,9 @@ class DecisionsPass:
         if adopted or effects.signals or effects.handed_over:
             effects.signals = [*adopted, *with_trust(step, effects.signals)]
             self._reactions.react(step, effects)
-        self._reactions.follow(step, instant_of(step), effects)
-        follow_goals(self._piece, step, effects)
+        if not step.is_silent:
+            self._reactions.follow(step, instant_of(step), effects)
+            follow_goals(self._piece, step, effects)
         if effects.has_moved_pending:
             self._timers.schedule_pending(user, step)
             # A profile ends at the step of the login notice. Earlier steps of the piece see it as it ended, too.

@@ -17,7 +17,7 @@ from models.fold.live_user import LiveUser
 from models.fold.partition_state import PartitionState
 from models.fold.piece import Piece
 from models.identity import linking
-from models.profile import orders, seen_ids, statements, trait_limits
+from models.profile import imports, orders, seen_ids, statements, trait_limits
 from models.profile.reducers import Cutoffs, check
 from models.profile.state import KnownOrder
 from models.profile.statements import Statement, statement_of
@@ -73,6 +73,8 @@ class EventFold:
                 if found is None:
                     return
                 event = found
+            if event.imported is not None:
+                event = imports.opened(user.facts, event)
             if event.type in statements.SIMPLE and not event.traits:
                 self._fold_simple(record, user, event)
             else:

@@ -129,6 +129,11 @@ class Step(msgspec.Struct, eq=False, gc=False):
     order: KnownOrder | None = None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether no rule and no journey reacts to the step, because its event is imported."""
+        return self.event is not None and self.event.is_silent
+
+    @property
     def at(self) -> int:
         """Time of the cause: of the event, but not after the clock."""
         return self.now if self.event is None else min(self.event.at, self.now)

@@ -137,8 +137,8 @@ class SegmentDecisions:
         view = self._view(step, at, step.number, person)
         signals = [] if self._stages is None else self._stages.decide(step, found, view)
         moves = self._decide(step, found, view)
-        self._count(user, moves)
-        return [*signals, *(self._signal_of(step, move) for move in moves)]
+        self._count(user, moves, silent={one.segment for one in moves} if step.is_silent else ())
+        return [] if step.is_silent else [*signals, *(self._signal_of(step, move) for move in moves)]
 
     def wait(self, step: Step, due: int) -> list[Signal]:
         """Decide the segments whose condition on the duration of a membership may hold now, and return the signals."""

@@ -55,7 +55,7 @@ class StageDecisions:
 
     def decide(self, step: Step, found: ClauseStep, view: View) -> list[Signal]:
         """Move the user if a condition holds that the step may have changed, and return the signals."""
-        moves = self._move(step, found, view, is_silent=False)
+        moves = self._move(step, found, view, is_silent=step.is_silent)
         return [self._signal(step, move, found, view.at) for move in moves]
 
     def _move(self, step: Step, found: ClauseStep, view: View, *, is_silent: bool) -> list[StageMove]:

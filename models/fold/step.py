@@ -24,7 +24,7 @@ from models.fold.message_counts import outcome_move
 from models.fold.outputs import encode_interaction
 from models.fold.piece import Piece, Step
 from models.fold.scores import PieceScores
-from models.profile import orders, purposes, timers
+from models.profile import imports, orders, purposes, timers
 from models.profile.ledger import Ledger, Timer
 from models.profile.numbers import PURCHASES
 from models.profile.orders import News
@@ -69,7 +69,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     orders_before, bought_at = facts.orders, user.numbers[PURCHASES] if kind == "purchase" else 0.0
     news = orders.ALL_NEW if kind != "purchase" else orders.news_of(facts, event, cutoffs.orders_before)
     step, assessed = Step(user, piece.number, piece.now, event, None, user.row), kind in _ASSESSED
-    consent = None
+    consent, before = None, None if event.imported is None else imports.known(facts)
     if (conditions := versions.conditions) is not None:
         clause_steps.begin(piece, conditions, step)
         consent = facts.consent if conditions.consents else None
@@ -84,10 +84,13 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
     if kind not in SIMPLE or event.traits:
         _fold_consent(piece, step, event)
     reduce_facts(facts, user.numbers, event, versions.zone, cutoffs, news)
+    if before is not None:
+        imports.follow(facts, user.numbers, event, before)
+        _note_purchase(user)
     _follow_facts(piece, step, event)
     if conditions is not None:
         clause_steps.observe(piece, conditions, step, event, consent)
-    if versions.journeys.events or versions.campaigns.goals:
+    if (versions.journeys.events or versions.campaigns.goals) and not step.is_silent:
         step.is_awaited, step.is_goal = versions.journeys.reads(event), versions.campaigns.reads(event)
         if event.order is not None and (versions.journeys.has_goals or versions.campaigns.goals):
             step.order = facts.known_orders.get(event.order)
@@ -107,7 +110,8 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
             assessment.schedule(user, step.now)
         if kind in _CARTS:
             _watch_cart(piece, user)
-    if kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names:
+    is_named = kind == "purchase" or (event.name if kind == "custom" else kind) in versions.event_names
+    if is_named and not step.is_silent:
         tell_each(step, _signals_of(piece, step, event, news, orders_before))
     if step.has_work:
         piece.keep(step)
@@ -209,7 +213,7 @@ def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
             piece.outputs.reject_detail(refused)
         elif event.basis is not None:
             _note_purchase(step.user)
-        elif event.confirmed and event.trust == "server":
+        elif event.confirmed and event.trust == "server" and event.imported is None:
             _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
 
 
@@ -217,7 +221,7 @@ def _follow_facts(piece: Piece, step: Step, event: Event) -> None:
     """Let the consents of a user follow the facts that have changed: the last purchase, and the address."""
     if event.type == "purchase":
         _note_purchase(step.user)
-    if step.user.facts.pending:
+    if step.user.facts.pending and not step.is_silent:
         tell_each(step, confirmations.ask(piece, step))
 
 

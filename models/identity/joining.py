@@ -15,7 +15,7 @@ from models.identity.carts import join_carts
 from models.identity.orders import join_orders
 from models.identity.sessions import join_sessions
 from models.identity.traits import join_traits
-from models.profile import pending_grants, purposes, seen_ids
+from models.profile import imports, pending_grants, purposes, seen_ids
 from models.profile.decay import month_share, shares
 from models.profile.numbers import COUNT, DECAYED, WIDTH, Numbers, numbers_of, put_back
 from models.profile.recent_items import RecentItems
@@ -80,6 +80,7 @@ def join(known: Facts, visitor: Facts, now: int, cutoffs: Cutoffs) -> Joint:
     both = heapq.merge(known.recent, visitor.recent, key=_when)
     facts.recent = RecentItems.of(list(both)[-MAX_RECENT_ITEMS:])
     left_out = join_traits(facts, known, visitor)
+    facts.past, facts.imports = known.past, imports.still_replaced(known.imports, known.traits, facts.traits)
     join_sessions(facts, known, visitor, cutoffs.late_before)
     join_carts(facts, known, visitor, cutoffs.late_before)
     _join_orders(facts, known, visitor, numbers)

@@ -70,7 +70,7 @@ def visit(facts: Facts, at: int, late_before: int) -> bool:
     if not facts.first_seen or at < facts.first_seen:
         facts.first_seen = at
     newest = facts.last_seen
-    if at < newest:
+    if at < newest and facts.sessions:  # without a session, an import has stated the time
         if at >= late_before and at < facts.session_at:
             _visit_before(facts, at, late_before)
         return True

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from models.configuration import compiled
 from models.events import ORIGINS, Event
-from models.profile import lateness, orders
+from models.profile import imports, lateness, orders
 from models.profile.decay import bump, month_share
 from models.profile.numbers import (
     ACTIVITY,
@@ -86,6 +86,8 @@ def check(facts: Facts, event: Event, cutoffs: Cutoffs = NO_CUTOFFS) -> None:
     """
     if event.type in ("purchase", "refund"):
         orders.check(facts, event, cutoffs.orders_before)
+    elif event.imported is not None:
+        imports.check(facts, event)
 
 
 def reduce_facts(
@@ -239,15 +241,19 @@ def _support(facts: Facts, numbers: Numbers, event: Event) -> None:  # noqa: ARG
 
 def _traits(facts: Facts, event: Event, cutoffs: Cutoffs) -> None:
     known = facts.traits = dict(facts.traits)  # a decision may still see the old ones
+    changed = []
     for name, value in (event.traits or {}).items():
         if event.trust == "public" and name in _ADDRESSES and name in known:
             continue  # a visitor with a browser key must not redirect another person's messages
-        if not lateness.is_newest_of(facts, name, event.at, cutoffs.refused_before):
+        if not lateness.is_newest_of(facts, name, event.stated_at, cutoffs.refused_before):
             continue
+        changed.append(name)
         if value is None:
             known.pop(name, None)
         else:
             known[name] = value
+    if changed and facts.imports:
+        imports.forget_traits(facts, changed, "" if event.imported is None else event.imported.run)
     lateness.bound_traits(facts)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from models.conditions.user_state import ClauseState
 from models.events import Origin
+from models.profile.import_records import ImportedPast, ImportRecord
 from models.profile.lazy_fields import Lazily, defer
 from models.profile.ledger import NEVER, Ledger
 from models.profile.links import ProfileIdentity
@@ -248,6 +249,12 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
         Generation of the conditions that ``clauses`` follows; 0 before any.
     clauses
         The memory of the clauses of conditions; ``None`` if it is empty. Its ``known_since`` is not stored.
+    pending
+        Grants that wait for their confirmation, by the name of their entry in ``consent``.
+    past
+        What an import has stated from before the log, which the sums above include; ``None`` for nothing.
+    imports
+        What the newest imports have replaced, oldest first, see :mod:`models.profile.imports`.
     """
 
     identified: bool = False
@@ -286,6 +293,8 @@ class Facts(msgspec.Struct, array_like=True, eq=False, gc=False):
     conditions: int = 0
     clauses: Lazily[ClauseState | None] = None
     pending: dict[str, PendingGrant] = {}
+    past: ImportedPast | None = None
+    imports: Lazily[list[ImportRecord]] = []
 
 
 defer(Facts)

@@ -176,11 +176,11 @@ def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purp
     purpose = statement.purpose if is_known and level >= purposes.LEVEL else None
     for channel in statement.channels:
         if purpose is None:
-            consent = purposes.withdraw_all(consent, channel, event.at, proof, level)
+            consent = purposes.withdraw_all(consent, channel, event.stated_at, proof, level)
         else:
-            consent = purposes.withdraw_one(consent, purpose, channel, event.at, proof)
+            consent = purposes.withdraw_one(consent, purpose, channel, event.stated_at, proof)
     facts.consent = dict(consent)  # a decision may still see the old one
-    facts.pending = pending_grants.ended(facts.pending, statement.channels, purpose, event.at)
+    facts.pending = pending_grants.ended(facts.pending, statement.channels, purpose, event.stated_at)
     lost = {channel for channels in purposes.lost(before, consent).values() for channel in channels}
     return Withdrawn(tuple(channel for channel in statement.channels if channel in lost), purpose)
 
@@ -217,17 +217,25 @@ def grant(
     for channel in withdrawals.channels_of(event.channel):
         key = purposes.key_of(purpose, channel)
         if event.basis is None and not is_confirmed and channel in settings.confirm:
+            if event.imported is not None:
+                return _unconfirmed(channel)
             facts.pending = pending_grants.requested(facts.pending, consent, key, event)
         elif event.trust == "public":
             continue
         elif event.basis is None:
-            consent = purposes.grant(consent, purpose, channel, event.at, proof, level=level)
+            consent = purposes.grant(consent, purpose, channel, event.stated_at, proof, level=level)
             if consent[key].granted:
                 facts.pending = pending_grants.without(facts.pending, key)
         else:
-            consent = purposes.permit(consent, purpose, channel, event.at, proof)
+            consent = purposes.permit(consent, purpose, channel, event.stated_at, proof)
     facts.consent = dict(consent)
     return None
+
+
+def _unconfirmed(channel: Channel) -> EventWarning:
+    """Return why an imported grant does not count: it is not confirmed, and an import sends nobody an e-mail."""
+    allowed = f"true: `consent.confirm` asks for the confirmation of each grant by {channel}"
+    return EventWarning("unconfirmed", "confirmed", "false", allowed, rejected=True)
 
 
 def _refused(facts: Facts, purpose: str, event: Event, settings: ConsentSettings, level: int) -> EventWarning | None:

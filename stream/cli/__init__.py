@@ -78,7 +78,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "replay": CommandEntry("stream.cli.replay", "replay", "Write recorded events into an empty log.", ACTIONS),
     "rebuild": CommandEntry("stream.cli.rebuild", "rebuild", "Recompute the facts of all users from the log.", ACTIONS),
     "dlq": CommandEntry("stream.cli.dlq", "app", "List, show or send again records that were refused.", ACTIONS),
-    "import": CommandEntry("stream.cli.import_", "app", "Import the catalogue of items for sale.", ACTIONS),
+    "import": CommandEntry("stream.cli.import_", "app", "Import items, people, consent or suppressions.", ACTIONS),
     "evaluate": CommandEntry("stream.cli.evaluate", "evaluate", "Measure the models on recorded data.", ACTIONS),
     "init": CommandEntry("stream.cli.init", "init", "Write a commented perennial.yaml with templates.", SETTING_UP),
     "check": CommandEntry("stream.cli.check", "check", "Check settings, templates, broker and topics.", SETTING_UP),

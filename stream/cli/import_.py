@@ -1,4 +1,4 @@
-"""``perennial import``: data of the shop that events do not contain."""
+"""``perennial import``: data of the shop that events do not contain, and people from another tool."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from models.batch import Output
 from models.encoding import TEXT
 from models.recommend.catalogue import IMPORTED_KEY, Catalogue, Item, encode_item
 from models.recommend.item_rows import InvalidItems, read_csv, read_json_lines
+from stream.cli.import_runs import list_, undo
+from stream.cli.import_suppressions import suppressions
+from stream.cli.import_users import consent, people
 from stream.cli.interruptible import run
 from stream.cli.output import Config, Json, print_json, print_line
 from stream.cluster.connection import Connection
@@ -23,7 +26,11 @@ from stream.installation.recognition import opened
 from stream.log.event_log import EventLog
 from stream.recommender.reading import reading
 
-app = typer.Typer(help="Import the catalogue of items for sale.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Import items for sale, or people, consent and suppressions from another tool.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 TOPIC = "items"
 PORTION = 1_000
@@ -34,7 +41,14 @@ ACKNOWLEDGED_WITHIN_S = 60.0
 
 @app.callback()
 def _import() -> None:
-    """Import the catalogue of items for sale."""
+    """Import items for sale, or people, consent and suppressions from another tool."""
+
+
+app.command()(people)
+app.command()(consent)
+app.command()(suppressions)
+app.command("list")(list_)
+app.command()(undo)
 
 
 @app.command()

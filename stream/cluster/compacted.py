@@ -16,7 +16,7 @@ from stream.cluster.connection import Connection
 from stream.cluster.errors import map_kafka_errors
 from stream.cluster.topic_reader import ReadOptions, TopicReader
 
-__all__ = ["read_compacted", "read_key"]
+__all__ = ["each_record", "read_compacted", "read_key"]
 
 FETCH_BYTES = 4 << 20
 FETCH_WAIT_MS = 20
@@ -86,6 +86,18 @@ async def read_key(
         async for records in batches:
             found += [record.value for record in records if record.key == key and record.value is not None]
     return found
+
+
+async def each_record(
+    connection: Connection, topic: str, partition: int, *, silence_s: float = 60, in_use: bool = False
+) -> AsyncGenerator[Sequence[Record], None]:
+    """Yield the records that compaction has kept so far, in batches; use it if not all keys fit into memory.
+
+    Parameters are those of :func:`read_compacted`. Of several records of a key, the last one counts.
+    """
+    async with aclosing(_records(connection, topic, partition, silence_s, in_use=in_use)) as batches:
+        async for records in batches:
+            yield records
 
 
 async def _records(

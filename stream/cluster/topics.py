@@ -119,7 +119,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "events", "user id; control records begin with NUL", "models.events.Event as JSON; models.log.Control", "log",
-        "delete", None, "router, HTTP door, replay, simulator, learners", "fold",
+        "delete", None, "router, HTTP door, replay, simulator, learners, perennial import", "fold",
         "at least once, repeats are dropped by messageId; one user's events are in one partition, in order",
         config={"message.timestamp.type": "LogAppendTime"},
     ),
@@ -208,13 +208,17 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "suppressions", "secret's id:hash of channel and address:reason",
         "models.delivery.suppression.SuppressionEntry as JSON", "one", "compact", None,
-        "delivery, HTTP door, perennial suppressions", "delivery, HTTP door, tools",
+        "delivery, HTTP door, perennial suppressions, perennial import", "delivery, HTTP door, tools",
         "at least once; the newest record of an address and reason wins; acknowledged by all replicas",
     ),
     Topic(
         "versions", "name of what is versioned", "models.log.Use as JSON; an artifact is an address and a checksum",
         "one", "compact", None, "learners, retrainer, perennial apply", "recommenders, tools",
         "at least once; versions only grow",
+    ),
+    Topic(
+        "imports", "id of the run", "models.imports.runs.ImportRun as JSON", "one", "compact", None,
+        "perennial import", "perennial import", "at least once; the newest record of a run wins",
     ),
     Topic(
         "items", "item id", "models.recommend.catalogue.Item as JSON", "one", "compact", None,

@@ -16,6 +16,7 @@ from models.conditions.user_state import ClauseState, Memberships
 from models.profile.campaign_marks import CampaignMark
 from models.profile.codec import pack, unpack
 from models.profile.conversions import CountedConversion
+from models.profile.import_records import ImportedPast, ImportRecord, ReplacedConsent, ReplacedPast
 from models.profile.ledger import IssuedRfm, Stage
 from models.profile.links import IdentityConflict, IdentityLink, IdentityOwner, LinkSplit, ProfileIdentity
 from models.profile.runs import Run, UserRuns
@@ -62,6 +63,9 @@ def _fill(user: Customer) -> None:
     }
     facts.pending = {"sms": PendingGrant(START + 4, 2, START + 3, True, "form", b"m2", "footer 3", b"12345678")}
     facts.consent["news@email"] = facts.consent["email"]
+    facts.past = ImportedPast("r1", START - 9, START - 2, 3, {"EUR": 5_000_000}, START - 3)
+    replaced = {"news@email": ReplacedConsent(b"m3", b"\x90")}
+    facts.imports = [ImportRecord("r1", {"plan": "pro"}, replaced, ReplacedPast(None, START, START + 1, b"12345678"))]
     place = ("5e8a7a9a4ac5a2a4", "trial", "13284c7988bdc1f1", START, '"w1"', {"plan": "pro"}, (1,), START, START + 9)
     run = Run(*place, depth=2, settled=START + 4, held_since=START + 9)
     ledger.runs, ledger.marks = UserRuns((run,), {17: START}), {"onboarded": True}

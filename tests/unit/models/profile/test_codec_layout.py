@@ -15,6 +15,7 @@ from models.profile import (
     campaign_marks,
     codec,
     conversions,
+    import_records,
     ledger,
     links,
     open_examples,
@@ -26,14 +27,26 @@ from models.profile import (
 
 STORED = {
     "profile": (
-        (state, ledger, links, codec, recent_items, open_examples, seen_ids, runs, campaign_marks, conversions),
+        (
+            state,
+            ledger,
+            links,
+            codec,
+            recent_items,
+            open_examples,
+            seen_ids,
+            runs,
+            campaign_marks,
+            conversions,
+            import_records,
+        ),
         codec.SCHEMA,
     ),
     "clock of a partition": ((memo,), memo.SCHEMA),
     "delivery": ((deliveries,), deliveries.SCHEMA),
 }
 LAYOUTS = {
-    ("profile", 5): "a75d0e1b6e4520b8",
+    ("profile", 5): "76dfd66144b1e67e",
     ("clock of a partition", 2): "4928903916571602",
     ("delivery", 1): "d04afe0ab797f94f",
 }
