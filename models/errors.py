@@ -31,6 +31,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``NotLinked``, models.identity: name two ids that are linked.
   - ``InvalidInteractions``, models.recommend: correct the file.
   - ``InvalidItems``, models.recommend: correct the file.
+  - ``BadTable``, models.imports: correct the file, or the options about its columns.
   - ``DamagedArtifact``, models.recommend: keep the model in use.
   - ``BrokerUnavailable``, stream.cluster: try again later.
 
@@ -66,6 +67,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``LogUnreadable``, stream.lookup: ask the worker without the log, or read the log yourself.
   - ``StillRefused``, stream.dead_letters: leave the letter in its topic.
   - ``NobodyFolds``, stream.feed: start a worker.
+  - ``UnknownRun``, stream.imports: name one of the runs.
   - ``AlreadyFed``, stream.feed: feed another log.
   - ``CannotReplay``, stream.feed: name another file.
   - ``NoTransactions``, stream.rebuild: use Apache Kafka.
@@ -91,6 +93,7 @@ All public errors that the engine raises on purpose, with the package of each:
   - ``DemoFailed``, stream.demo: read the log of the process.
   - ``DoorRefused``, stream.cli: correct the events.
   - ``CannotSuppress``, stream.cli: follow the message.
+  - ``CannotImport``, stream.cli: follow the message.
   - ``NothingInUse``, stream.cli: name a settings file, or apply one.
 """
 

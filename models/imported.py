@@ -6,7 +6,7 @@ import msgspec
 
 
 class PastTotals(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a shop knows of a user from before the log.
+    """The sums and times that a shop knows of a user from before the log.
 
     Attributes
     ----------

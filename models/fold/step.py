@@ -96,11 +96,7 @@ def step_event(piece: Piece, user: LiveUser, event: Event, cutoffs: Cutoffs = NO
             step.order = facts.known_orders.get(event.order)
     if kind in REPORTED:
         _record_outcome(piece, step, event)
-    if event.lines or kind == "purchase":
-        for interaction in _bought(event, news.learned_items):
-            piece.outputs.add_interaction(encode_interaction(user.key, interaction))
-    elif (shown := interaction_of(event)) is not None:
-        piece.outputs.add_interaction(encode_interaction(user.key, shown))
+    _learn(piece, user, event, news)
     if assessed:
         piece.score(step)
         if versions.population is not None or kind in buyer_steps.KINDS:
@@ -285,6 +281,15 @@ def _signals_of(piece: Piece, step: Step, event: Event, news: News, orders_befor
             met=rules_met(piece.versions.configuration, name, event),
             confirms=news.confirms,
         )
+
+
+def _learn(piece: Piece, user: LiveUser, event: Event, news: News) -> None:
+    """Give the recommender the interactions of an event."""
+    if event.lines or event.type == "purchase":
+        for interaction in _bought(event, news.learned_items):
+            piece.outputs.add_interaction(encode_interaction(user.key, interaction))
+    elif (shown := interaction_of(event)) is not None:
+        piece.outputs.add_interaction(encode_interaction(user.key, shown))
 
 
 def _bought(event: Event, learned: frozenset[str] | None) -> tuple[Interaction, ...]:

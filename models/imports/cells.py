@@ -23,7 +23,7 @@ _NO: Final = frozenset({"false", "no", "n", "0", "off", "nein"})
 
 
 class CellForms(NamedTuple):
-    """How a file writes its values, as far as a person has stated it.
+    """The forms in which a file writes its values, as far as a person has stated them.
 
     Attributes
     ----------

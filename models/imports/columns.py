@@ -17,7 +17,7 @@ from models.spelling import did_you_mean
 from models.wire.withdrawals import normalized
 
 Content = Literal["people", "consent", "suppressions"]
-"""What a file is about."""
+"""The subject of a file."""
 
 _USER = ("user", "user id", "customer id", "external id", "ext id", "id")
 _EMAIL = ("email", "email address", "address email")
@@ -108,7 +108,7 @@ class ColumnUse(NamedTuple):
     stated: bool = False
 
 
-class Columns(NamedTuple):
+class ColumnUses(NamedTuple):
     """The columns of a file.
 
     Attributes
@@ -161,7 +161,7 @@ def stated_uses(written: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def columns_of(content: Content, header: Sequence[str], stated: Mapping[str, str], *, rest: bool = False) -> Columns:
+def columns_of(content: Content, header: Sequence[str], stated: Mapping[str, str], *, rest: bool = False) -> ColumnUses:
     """Decide what the columns of a file are used for.
 
     Parameters
@@ -202,10 +202,10 @@ def columns_of(content: Content, header: Sequence[str], stated: Mapping[str, str
             if column and index not in taken and column not in uses
         }
         taken = set(range(len(header)))
-    return Columns(uses, _tool(places), [name for index, name in enumerate(header) if name and index not in taken])
+    return ColumnUses(uses, _tool(places), [name for index, name in enumerate(header) if name and index not in taken])
 
 
-def require(content: Content, columns: Columns, header: Sequence[str]) -> None:
+def require(content: Content, columns: ColumnUses, header: Sequence[str]) -> None:
     """Check that a file has the columns without which no line can be used.
 
     Raises

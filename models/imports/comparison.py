@@ -15,7 +15,7 @@ from models.profile.import_records import ImportedPast
 from models.profile.state import Consent, Facts
 
 Verdict = Literal["new", "changed", "unchanged", "outweighed"]
-"""What an event would do. ``outweighed``: the grant does not count, because a withdrawal is as new."""
+"""The effect that an event would have. ``outweighed``: the grant does not count, because a withdrawal is as new."""
 
 VERDICTS: tuple[Verdict, ...] = ("new", "changed", "unchanged", "outweighed")
 

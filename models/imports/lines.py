@@ -17,7 +17,7 @@ from models.errors import EventWarning, InvalidEvent
 from models.events import ANONYMOUS, CHANNELS, TEST, Channel, Event
 from models.imported import ImportNote, PastTotals
 from models.imports.cells import CellForms, CellRefused, answer_in, count_in, money_in, time_in, trait_in
-from models.imports.columns import PAST, SIDES, Columns
+from models.imports.columns import PAST, SIDES, ColumnUses
 from models.imports.tables import BadLine, TableRow
 from models.source import Received, Source
 from models.wire import convert
@@ -39,7 +39,7 @@ _NOTHING = frozenset(
 
 
 class RunMark(NamedTuple):
-    """What the events of a run have in common.
+    """The part that all events of a run have in common.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class RunMark(NamedTuple):
 
 
 class ConsentDefaults(NamedTuple):
-    """What a file about consent does not state in a column, because it is the same in all lines.
+    """The part of a file about consent that no column states, because it is the same in all lines.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ NO_DEFAULTS = ConsentDefaults()
 
 
 class LineRead(NamedTuple):
-    """What a line states.
+    """The statements of a line.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class LineRead(NamedTuple):
     refused: bool = False
 
 
-def read_person(row: TableRow, columns: Columns, mark: RunMark, forms: CellForms) -> LineRead:
+def read_person(row: TableRow, columns: ColumnUses, mark: RunMark, forms: CellForms) -> LineRead:
     """Read a line about a person: traits, addresses, and totals from before the log."""
     try:
         traits = _traits(row, columns)
@@ -114,7 +114,7 @@ def read_person(row: TableRow, columns: Columns, mark: RunMark, forms: CellForms
 
 
 def read_consent(
-    row: TableRow, columns: Columns, mark: RunMark, forms: CellForms, defaults: ConsentDefaults = NO_DEFAULTS
+    row: TableRow, columns: ColumnUses, mark: RunMark, forms: CellForms, defaults: ConsentDefaults = NO_DEFAULTS
 ) -> LineRead:
     """Read a line about consent: at most one statement for all channels or one channel, and one for each channel."""
     parts = list(_statements(row, columns, mark, forms, defaults))
@@ -132,7 +132,7 @@ class _Refused(Exception):
 # --- people ----------------------------------------------------------------------------------------------------------
 
 
-def _user(row: TableRow, columns: Columns) -> str:
+def _user(row: TableRow, columns: ColumnUses) -> str:
     written = columns.value("user", row.values)
     if not written or written.startswith((ANONYMOUS, TEST)):
         allowed = f"the id of a known user, not beginning with {ANONYMOUS} or {TEST}"
@@ -140,7 +140,7 @@ def _user(row: TableRow, columns: Columns) -> str:
     return written
 
 
-def _traits(row: TableRow, columns: Columns) -> dict[str, Any]:
+def _traits(row: TableRow, columns: ColumnUses) -> dict[str, Any]:
     found = {}
     for name, use in columns.uses.items():
         written = row.values[use.place].strip()
@@ -153,7 +153,7 @@ def _traits(row: TableRow, columns: Columns) -> dict[str, Any]:
     return found
 
 
-def _totals(row: TableRow, columns: Columns, forms: CellForms) -> PastTotals | None:
+def _totals(row: TableRow, columns: ColumnUses, forms: CellForms) -> PastTotals | None:
     first, last, bought = (_time(use, row, columns, forms) for use in ("first_seen", "last_seen", "last_order"))
     count, spent = _cell("orders", row, columns, count_in), _spent(row, columns, forms)
     if count is None and spent:
@@ -171,7 +171,7 @@ def _totals(row: TableRow, columns: Columns, forms: CellForms) -> PastTotals | N
     return None if found == PastTotals() else found
 
 
-def _spent(row: TableRow, columns: Columns, forms: CellForms) -> dict[str, int]:
+def _spent(row: TableRow, columns: ColumnUses, forms: CellForms) -> dict[str, int]:
     currency = columns.value("currency", row.values)
     found = _cell("spent", row, columns, lambda written: money_in(written, forms, currency))
     if found is None or not found[1]:
@@ -185,7 +185,7 @@ def _spent(row: TableRow, columns: Columns, forms: CellForms) -> dict[str, int]:
 
 
 def _statements(
-    row: TableRow, columns: Columns, mark: RunMark, forms: CellForms, defaults: ConsentDefaults
+    row: TableRow, columns: ColumnUses, mark: RunMark, forms: CellForms, defaults: ConsentDefaults
 ) -> Iterator[LineRead]:
     for side in SIDES:
         try:
@@ -207,7 +207,7 @@ def _statements(
             yield LineRead(row.line, (), (refused.line,), refused=True)
 
 
-def _said(row: TableRow, columns: Columns, side: str, defaults: ConsentDefaults) -> dict[str, Any] | None:
+def _said(row: TableRow, columns: ColumnUses, side: str, defaults: ConsentDefaults) -> dict[str, Any] | None:
     """Return whether a line grants or withdraws; ``None`` if it says nothing. A "no" outweighs a "yes"."""
     word = columns.value(f"consent{side}", row.values)
     plain = normalized(word)
@@ -228,7 +228,7 @@ def _said(row: TableRow, columns: Columns, side: str, defaults: ConsentDefaults)
     return {"granted": defaults.granted}
 
 
-def _channel(row: TableRow, columns: Columns, side: str, defaults: ConsentDefaults, *, granted: bool) -> str:
+def _channel(row: TableRow, columns: ColumnUses, side: str, defaults: ConsentDefaults, *, granted: bool) -> str:
     written = side[1:] or columns.value("channel", row.values).lower() or defaults.channel
     if written in CHANNELS or written == "all" or (not written and not granted):
         return written or "all"
@@ -236,7 +236,7 @@ def _channel(row: TableRow, columns: Columns, side: str, defaults: ConsentDefaul
     raise _refused(row, columns, "channel", "bad_channel", shown(written), allowed)
 
 
-def _consent_time(row: TableRow, columns: Columns, side: str, forms: CellForms, *, granted: bool) -> int:
+def _consent_time(row: TableRow, columns: ColumnUses, side: str, forms: CellForms, *, granted: bool) -> int:
     uses = (f"at{side}", "at") if granted else ("withdrawn_at", f"at{side}", "at")
     for use in dict.fromkeys(uses):
         if at := _time(use, row, columns, forms):
@@ -247,7 +247,7 @@ def _consent_time(row: TableRow, columns: Columns, side: str, forms: CellForms, 
     return 0
 
 
-def _proof(row: TableRow, columns: Columns, defaults: ConsentDefaults) -> dict[str, Any]:
+def _proof(row: TableRow, columns: ColumnUses, defaults: ConsentDefaults) -> dict[str, Any]:
     source = columns.value("source", row.values) or defaults.source
     text = columns.value("text", row.values) or defaults.text
     if not source:
@@ -263,7 +263,7 @@ def _proof(row: TableRow, columns: Columns, defaults: ConsentDefaults) -> dict[s
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _event(row: TableRow, columns: Columns, mark: RunMark, said: Mapping[str, Any], note: ImportNote) -> LineRead:
+def _event(row: TableRow, columns: ColumnUses, mark: RunMark, said: Mapping[str, Any], note: ImportNote) -> LineRead:
     """Make the event of a line, with the checks of every other way into the log."""
     content = orjson.dumps([said, msgspec.to_builtins(note)], option=orjson.OPT_SORT_KEYS)
     raw = {**said, "id": f"import:{mark.run}:{blake2b(content, digest_size=12).hexdigest()}", "at": mark.at}
@@ -284,7 +284,7 @@ def _use(field: str) -> str:
     return {"reason": "source", "granted": "consent"}.get(field, field.removeprefix("traits."))
 
 
-def _cell(use: str, row: TableRow, columns: Columns, read: Any) -> Any:
+def _cell(use: str, row: TableRow, columns: ColumnUses, read: Any) -> Any:
     """Read a value by a function that may refuse it; ``None`` if it is empty."""
     written = columns.value(use, row.values)
     if not written:
@@ -295,11 +295,11 @@ def _cell(use: str, row: TableRow, columns: Columns, read: Any) -> Any:
         raise _refused(row, columns, use, error.reason, error.found, error.allowed) from None
 
 
-def _time(use: str, row: TableRow, columns: Columns, forms: CellForms) -> int:
+def _time(use: str, row: TableRow, columns: ColumnUses, forms: CellForms) -> int:
     return _cell(use, row, columns, lambda written: time_in(written, forms)) or 0
 
 
-def _refused(row: TableRow, columns: Columns, use: str, reason: str, found: str, allowed: str) -> _Refused:
+def _refused(row: TableRow, columns: ColumnUses, use: str, reason: str, found: str, allowed: str) -> _Refused:
     return _Refused(BadLine(row.line, columns.name(use) or use, found, allowed, reason))
 
 

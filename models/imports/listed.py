@@ -10,7 +10,7 @@ from models.delivery.suppression import SCOPES, STOPPING, Reason, Scope
 from models.delivery.suppression_file import delivery_address
 from models.events import CHANNELS, Channel
 from models.imports.cells import CellForms, CellRefused, time_in
-from models.imports.columns import Columns
+from models.imports.columns import ColumnUses
 from models.imports.tables import BadLine, TableRow
 from models.wire.fields import shown
 from models.wire.withdrawals import normalized
@@ -111,7 +111,7 @@ def form_of(header: Sequence[str]) -> ExportForm | None:
 
 
 def read_listed(
-    row: TableRow, columns: Columns, forms: CellForms, form: ExportForm | None, reason: Reason | None
+    row: TableRow, columns: ColumnUses, forms: CellForms, form: ExportForm | None, reason: Reason | None
 ) -> ListedAddress | BadLine:
     """Read a line of a file of addresses.
 
@@ -152,7 +152,7 @@ def _scope(written: str) -> Scope | None:
     return next((one for one in SCOPES[:2] if one == written), None)
 
 
-def _reason(row: TableRow, columns: Columns, form: ExportForm | None, default: Reason | None) -> Reason | BadLine:
+def _reason(row: TableRow, columns: ColumnUses, form: ExportForm | None, default: Reason | None) -> Reason | BadLine:
     if form is not None and form.reason is not None:
         code = columns.value("code", row.values)
         if form.has_codes and not _is_hard(code, columns.value("reason", row.values)):

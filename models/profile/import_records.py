@@ -27,7 +27,7 @@ class ImportedPast(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ReplacedPast(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What the totals of a run have replaced.
+    """The values that the totals of a run have replaced.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class ReplacedPast(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ReplacedConsent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a grant of a run has replaced.
+    """The entry that a grant of a run has replaced.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class ReplacedConsent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ImportRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What one run has replaced in the state of a user, and nothing newer has changed since.
+    """The values that one run has replaced in the state of a user, and nothing newer has changed since.
 
     Attributes
     ----------

@@ -32,8 +32,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_consent = msgspec.msgpack.Decoder(Consent).decode
 
 
-class Known(NamedTuple):
-    """What is known of a user before an imported event.
+class KnownBefore(NamedTuple):
+    """The traits and consents of a user before an imported event.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class Known(NamedTuple):
     consent: Mapping[str, Consent]
 
 
-def known(facts: Facts) -> Known:
+def known(facts: Facts) -> KnownBefore:
     """Return what is known of a user, before an imported event changes it."""
-    return Known(facts.traits, facts.consent)
+    return KnownBefore(facts.traits, facts.consent)
 
 
 def opened(facts: Facts, event: Event) -> Event:
@@ -105,7 +105,7 @@ def still_replaced(
     return [_without(one, names) for one in records]
 
 
-def follow(facts: Facts, numbers: Numbers, event: Event, before: Known) -> None:
+def follow(facts: Facts, numbers: Numbers, event: Event, before: KnownBefore) -> None:
     """Fold what an imported event states beyond its traits and consents, and remember what it has replaced.
 
     Parameters
@@ -132,8 +132,8 @@ def follow(facts: Facts, numbers: Numbers, event: Event, before: Known) -> None:
     _keep(facts, ImportRecord(note.run, traits, consent, past))
 
 
-class Left(NamedTuple):
-    """What an undo of a run changes of a user, and what it leaves.
+class UndoEffect(NamedTuple):
+    """The changes that an undo of a run makes to a user, and what it leaves.
 
     Attributes
     ----------
@@ -158,17 +158,17 @@ class Left(NamedTuple):
         return bool(self.traits or self.grants or self.totals)
 
 
-def undo_of(facts: Facts, run: str) -> Left | None:
+def undo_of(facts: Facts, run: str) -> UndoEffect | None:
     """Return what an undo of a run would do; ``None`` if the state remembers nothing of the run."""
     record = record_of(facts, run)
     if record is None:
         return None
     grants = tuple(key for key, one in record.consent.items() if _is_of(facts.consent.get(key), one))
     newer = tuple(key for key in record.consent if key not in grants)
-    return Left(tuple(record.traits), grants, _has_totals_of(facts, record), newer)
+    return UndoEffect(tuple(record.traits), grants, _has_totals_of(facts, record), newer)
 
 
-def _replaced_traits(facts: Facts, names: Iterable[str], before: Known) -> dict[str, Any]:
+def _replaced_traits(facts: Facts, names: Iterable[str], before: KnownBefore) -> dict[str, Any]:
     """Return the former values of the traits that an event has set."""
     missing = object()
     return {
@@ -178,7 +178,9 @@ def _replaced_traits(facts: Facts, names: Iterable[str], before: Known) -> dict[
     }
 
 
-def _replaced_consent(facts: Facts, event: Event, before: Known, record: ImportRecord) -> dict[str, ReplacedConsent]:
+def _replaced_consent(
+    facts: Facts, event: Event, before: KnownBefore, record: ImportRecord
+) -> dict[str, ReplacedConsent]:
     """Return what the grants of the run have replaced, after its event."""
     found, event_id = dict(record.consent), shortened(event.id)
     for key, state in facts.consent.items():
@@ -276,7 +278,7 @@ def _undo(facts: Facts, numbers: Numbers, run: str) -> None:
 
 def _take_totals_back(facts: Facts, numbers: Numbers, replaced: ReplacedPast) -> None:
     past, former = facts.past, replaced.past
-    assert past is not None, "totals that nobody has stated"
+    assert past is not None, "totals that were not stated"
     _count(facts, past, -1)
     if former is not None:
         _count(facts, former, 1)

@@ -233,7 +233,7 @@ def grant(
 
 
 def _unconfirmed(channel: Channel) -> EventWarning:
-    """Return why an imported grant does not count: it is not confirmed, and an import sends nobody an e-mail."""
+    """Return why an imported grant does not count: it is not confirmed, and an import sends no e-mail."""
     allowed = f"true: `consent.confirm` asks for the confirmation of each grant by {channel}"
     return EventWarning("unconfirmed", "confirmed", "false", allowed, rejected=True)
 

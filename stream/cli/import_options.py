@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from models.errors import PerennialError
 from models.imports.cells import zone_named
-from models.imports.columns import Columns, Content, columns_of, require, stated_uses
+from models.imports.columns import ColumnUses, Content, columns_of, require, stated_uses
 from models.imports.tables import DELIMITERS, BadTable, Table
 from stream.imports.files import lines_of
 
@@ -48,7 +48,7 @@ class CannotImport(PerennialError):
 
 
 class TableForm(NamedTuple):
-    """How a file is written, as far as a person has stated it.
+    """The form in which a file is written, as far as a person has stated it.
 
     Attributes
     ----------
@@ -76,13 +76,14 @@ def opened_table(form: TableForm) -> Iterator[Table]:
     total = form.file.stat().st_size if form.file.exists() else 0
     with progress("reading", total) as show:
         try:
-            yield Table(lines_of(form.file, form.encoding, show), delimiter)
+            with closing(lines_of(form.file, form.encoding, show)) as lines:
+                yield Table(lines, delimiter)
         except BadTable as error:
             text = str(error)
             raise BadTable(text if text.startswith(str(form.file)) else f"{form.file}: {text}") from error
 
 
-def columns_in(content: Content, table: Table, written: list[str] | None, *, rest: bool = False) -> Columns:
+def columns_in(content: Content, table: Table, written: list[str] | None, *, rest: bool = False) -> ColumnUses:
     """Return what the columns of a table are used for; refuse a table without the needed ones."""
     columns = columns_of(content, table.header, stated_uses(written or ()), rest=rest)
     require(content, columns, table.header)

@@ -8,7 +8,7 @@ from typing import Any
 from models.counting import counted
 from models.events import Channel
 from models.fold.moments import moment
-from models.imports.columns import Columns
+from models.imports.columns import ColumnUses
 from models.imports.runs import ImportRun
 from models.imports.tables import BadLine
 from stream.cli.output import print_error, print_json, print_line, print_table, short_time
@@ -26,7 +26,7 @@ _WORDS = {
 }
 
 
-def columns_report(columns: Columns) -> dict[str, Any]:
+def columns_report(columns: ColumnUses) -> dict[str, Any]:
     """Return what the columns of a file are used for."""
     return {
         "tool": columns.tool,
@@ -36,7 +36,7 @@ def columns_report(columns: Columns) -> dict[str, Any]:
     }
 
 
-def print_columns(columns: Columns, what: str = "") -> None:
+def print_columns(columns: ColumnUses, what: str = "") -> None:
     """Print what the columns of a file are used for, one line for each fact."""
     known = f"looks like an export of {columns.tool}" if columns.tool else what
     if known:

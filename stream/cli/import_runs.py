@@ -33,7 +33,7 @@ Undo = Annotated[
 
 
 def list_(config: Config = None, json: Json = False) -> None:
-    """Show all runs: file, by whom, when, what they changed, and which were undone."""
+    """Show all runs: the file, the person, the time, what they changed, and which were undone."""
     settings = opened(config)
     runs = asyncio.run(read_runs(_connection(settings)))
     if json:
@@ -79,7 +79,7 @@ def undo(
 def _undo_users(
     settings: Settings, connection: Connection, undone: ImportRun, *, yes: bool
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Undo a run about users; return what is taken back and what stays, each by its description."""
+    """Take back a run about users; return what is taken back and what stays, each by its description."""
     with Spool() as spool:
         work = UserUndo(connection, settings.partitions, spool, undone)
         run_interruptible(work.prepare())
@@ -100,7 +100,7 @@ def _undo_users(
 def _undo_listed(
     settings: Settings, connection: Connection, undone: ImportRun, *, yes: bool
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Undo a run of suppressions; return what is taken back and what stays, each by its description."""
+    """Take back a run of suppressions; return what is taken back and what stays, each by its description."""
     found = entries_of(undone, SuppressionAccess.read(settings).entries)
     stays = {
         "complaints, unsubscriptions and stops (never undone)": len(found.refusals),

@@ -12,7 +12,7 @@ import typer
 from models.counting import counted
 from models.delivery.suppression import STOPPING, Stopping
 from models.imports.cells import CellForms
-from models.imports.columns import Columns
+from models.imports.columns import ColumnUses
 from models.imports.listed import ExportForm, ListedAddress, form_of, read_listed
 from models.imports.runs import ImportRun, run_id
 from models.imports.tables import BadLine, Table
@@ -125,7 +125,7 @@ def suppressions(
 
 
 def _lines(
-    request: _ListRequest, table: Table, columns: Columns, export: ExportForm | None
+    request: _ListRequest, table: Table, columns: ColumnUses, export: ExportForm | None
 ) -> Iterator[ListedAddress | BadLine]:
     for row in table.rows():
         if isinstance(row, BadLine):

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from models.counting import counted
 from models.encoding import TEXT
 from models.events import Channel
 from models.imports.cells import CellForms
-from models.imports.columns import Columns, Content
+from models.imports.columns import ColumnUses, Content
 from models.imports.lines import ConsentDefaults, LineRead, RunMark, read_consent, read_person
 from models.imports.runs import ImportRun, run_id
 from models.imports.tables import BadLine, Table, TableRow
@@ -51,11 +52,11 @@ from stream.installation.recognition import opened
 from stream.log.levels import level_in_use
 from stream.settings.loading import Settings
 
-ReadLine = Callable[[TableRow, Columns, RunMark], LineRead]
+ReadLine = Callable[[TableRow, ColumnUses, RunMark], LineRead]
 
 
 class ImportRequest(NamedTuple):
-    """What a person has asked for.
+    """The import that a person has asked for.
 
     Attributes
     ----------
@@ -91,7 +92,8 @@ def people(
     file: File,
     columns: Map = None,
     traits: Annotated[
-        Literal["mapped", "rest"], typer.Option(help="Columns that become traits: those of --map, or all others, too.")
+        Literal["mapped", "rest"],
+        typer.Option(help="Columns that become traits: those of --map, or all others, too."),
     ] = "mapped",
     currency: Annotated[str, typer.Option(metavar="CODE", help="Currency of amounts that name none.")] = "",
     decimal_comma: Annotated[bool, typer.Option("--decimal-comma", help="Amounts are written as 1.234,50.")] = False,
@@ -109,10 +111,11 @@ def people(
 ) -> None:
     """Import people: traits, addresses, and what they did before the log. Nothing is written without --yes.
 
-    Uses of columns: user (needed), email, phone, firstName and other traits;
-    first_seen, last_seen, orders, spent, currency, last_order; updated (the time of
-    the line: newer traits stay). Headers of Mailchimp, Klaviyo, Brevo, HubSpot and
-    Customer.io are recognised. age:number and vip:bool give other traits than text.
+    Every file needs a column for user. Other uses are email, phone, firstName and
+    other traits. The past before the log is first_seen, last_seen, orders, spent,
+    currency and last_order. With updated, a trait that is newer than its line stays.
+    Headers of Mailchimp, Klaviyo, Brevo, HubSpot and Customer.io are recognised.
+    age:number and vip:bool give other traits than text.
 
     No rule, journey or message reacts to imported people, unless --enter is given.
     """
@@ -167,10 +170,11 @@ def consent(
 ) -> None:
     """Import consent: withdrawals freely, grants only with source, time and text. Nothing is written without --yes.
 
-    Uses of columns: user (needed); consent (subscribed, unsubscribed, yes, no) with
-    channel, or consent.email and consent.sms; at or at.email and at.sms (time of the
-    grant); withdrawn (yes for a withdrawal), withdrawn_at; purpose, source, text,
-    confirmed.
+    Every file needs a column for user. A column for consent says subscribed or
+    unsubscribed, yes or no, beside a column for channel. Or there are columns for
+    consent.email and consent.sms. The time of a grant is in at, at.email or at.sms.
+    A column for withdrawn says yes for a withdrawal, and withdrawn_at its time.
+    Other uses are purpose, source, text and confirmed.
 
     A grant never counts against a withdrawal that is as new. Import suppressions
     before consent.
@@ -249,16 +253,15 @@ def _act(settings: Settings, request: ImportRequest) -> None:
             _print(request, columns, work, spool, has_begun=has_begun)
         refused = work.counts["refused"]
         if request.yes and refused and not request.skip_bad:
-            raise CannotImport(
-                f"{request.form.file}: {refused:,} lines are refused; nothing was written (see --skip-bad)"
-            )
+            lines = counted(refused, "line")
+            raise CannotImport(f"{request.form.file}: {lines} refused; nothing was written (see --skip-bad)")
         if request.yes:
             with progress("writing", spool.verdicts().get("new", 0) + spool.verdicts().get("changed", 0)) as show:
                 run = run_interruptible(work.write(run, show))
         _print_end(request, run, columns, work, spool)
 
 
-def _lines(request: ImportRequest, table: Table, columns: Columns, mark: RunMark) -> Iterator[LineRead | BadLine]:
+def _lines(request: ImportRequest, table: Table, columns: ColumnUses, mark: RunMark) -> Iterator[LineRead | BadLine]:
     for row in table.rows():
         yield row if isinstance(row, BadLine) else request.read(row, columns, mark)
 
@@ -286,7 +289,7 @@ def _suppressed(settings: Settings) -> IsSuppressed:
     return is_suppressed
 
 
-def _print(request: ImportRequest, columns: Columns, work: UserImport, spool: Spool, *, has_begun: bool) -> None:
+def _print(request: ImportRequest, columns: ColumnUses, work: UserImport, spool: Spool, *, has_begun: bool) -> None:
     print_columns(columns)
     print_bad(spool, str(request.form.file))
     print_counts(work.counts, spool.reachable())
@@ -294,7 +297,7 @@ def _print(request: ImportRequest, columns: Columns, work: UserImport, spool: Sp
         print_line("this import was begun before and is not complete; the rest is written under the same ids")
 
 
-def _print_end(request: ImportRequest, run: ImportRun, columns: Columns, work: UserImport, spool: Spool) -> None:
+def _print_end(request: ImportRequest, run: ImportRun, columns: ColumnUses, work: UserImport, spool: Spool) -> None:
     if request.json:
         said: dict[str, Any] = {
             "run": run.id, "written": request.yes, "state": run.state if request.yes else "dry run",

@@ -216,14 +216,10 @@ TOPICS: tuple[Topic, ...] = (
         "one", "compact", None, "learners, retrainer, perennial apply", "recommenders, tools",
         "at least once; versions only grow",
     ),
-    Topic(
-        "imports", "id of the run", "models.imports.runs.ImportRun as JSON", "one", "compact", None,
-        "perennial import", "perennial import", "at least once; the newest record of a run wins",
-    ),
-    Topic(
-        "items", "item id", "models.recommend.catalogue.Item as JSON", "one", "compact", None,
-        "fold, perennial import items", "retrainer, recommenders", "at least once; the newest record of an item wins",
-    ),
+    Topic("imports", "id of the run", "models.imports.runs.ImportRun as JSON", "one", "compact", None,
+          "perennial import", "perennial import", "at least once; the newest record of a run wins"),
+    Topic("items", "item id", "models.recommend.catalogue.Item as JSON", "one", "compact", None,
+          "fold, perennial import items", "retrainer, recommenders", "at least once; an item's newest record wins"),
 )  # fmt: skip
 
 PERMANENT: tuple[Topic, ...] = tuple(topic for topic in TOPICS if not topic.on_demand)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -32,8 +32,10 @@ def digest_of(path: Path) -> str:
     return found.hexdigest()
 
 
-def lines_of(path: Path, encoding: str | None, read: Callable[[int], None] = lambda _: None) -> Iterator[str]:
-    """Yield the lines of a file with their ends, without a byte order mark.
+def lines_of(
+    path: Path, encoding: str | None, read: Callable[[int], None] = lambda _: None
+) -> Generator[str, None, None]:
+    """Yield the lines of a file with their ends, without a byte order mark. Close it, so that the file is closed.
 
     Parameters
     ----------
@@ -52,10 +54,11 @@ def lines_of(path: Path, encoding: str | None, read: Callable[[int], None] = lam
     with _opened(path) as file:
         name = _encoding(file, encoding)
         try:
-            for number, line in enumerate(io.TextIOWrapper(file, encoding=name, newline="")):
-                if number % 1_000 == 0:
-                    read(file.tell())
-                yield line
+            with io.TextIOWrapper(file, encoding=name, newline="") as lines:
+                for number, line in enumerate(lines):
+                    if number % 1_000 == 0:
+                        read(file.tell())
+                    yield line
         except UnicodeDecodeError:
             raise BadTable(_bad_byte(path, name)) from None
         except OSError as error:

@@ -17,7 +17,7 @@ _SILENCE_S = 20.0
 
 
 class UnknownRun(PerennialError):
-    """There is no such run: `perennial import list` shows them all."""
+    """An id of no run, or of several: `perennial import list` shows them all."""
 
 
 async def read_runs(connection: Connection) -> list[ImportRun]:

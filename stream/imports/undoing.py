@@ -13,7 +13,7 @@ from models.events import Event, encode_event
 from models.imported import ImportNote
 from models.imports.runs import ImportRun
 from models.log import EVENTS
-from models.profile.imports import Left, undo_of
+from models.profile.imports import UndoEffect, undo_of
 from models.units import now_ms
 from models.wire.fields import MAX_ID_LENGTH
 from stream.cluster.connection import Connection
@@ -23,10 +23,10 @@ from stream.imports.spool import Spool
 from stream.log.event_log import EventLog
 
 COUNTED = ("people", "traits", "grants", "totals", "newer_grants")
-"""Names of what is counted, in the order of :class:`models.profile.imports.Left`."""
+"""Names of what is counted, in the order of :class:`models.profile.imports.UndoEffect`."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Left | None).decode
+_decode = msgspec.msgpack.Decoder(UndoEffect | None).decode
 
 
 class UserUndo:
@@ -58,7 +58,7 @@ class UserUndo:
         return f"UserUndo({self._run.id!r}, {dict(self.counts)})"
 
     async def prepare(self) -> None:
-        """Find the users of whom the run has set something that nothing newer has changed.
+        """Find the users with something that the run has set and nothing newer has changed.
 
         Raises
         ------

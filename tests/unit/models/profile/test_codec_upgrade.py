@@ -38,7 +38,7 @@ DECAYED = slice(13, 18)
 
 CONSENT = 28
 """Place of the consent by channel among the facts of schema 4."""
-ADDED_TO_FACTS: list[object] = [0, 0, None, {}]
+ADDED_TO_FACTS: list[object] = [0, 0, None, {}, None, []]
 ADDED_TO_LEDGER: list[object] = [None, 0, None, None, None, None, {}, [], []]
 ADDED_TO_CONSENT: list[object] = [b"", "", 0, False, -1, "", "", 0]
 """The fields of conditions, lifecycle, buyers, journeys and proofs of consent; a user of schema 4 has them empty."""
