@@ -25,6 +25,8 @@ from stream.settings import plain_yaml
 ENVIRONMENT = "PERENNIAL_"
 RESERVED = ("PERENNIAL_CONFIG", "PERENNIAL_DEBUG", "PERENNIAL_BEATS")
 """Variables of ours that are not settings."""
+FILE_ONLY = ("outbound",)
+"""Sections that the environment cannot set. ``outbound`` opens private addresses, so only the file may do it."""
 # Kubernetes sets these in every container for a service whose name begins with `perennial`.
 _KUBERNETES = re.compile(r"^PERENNIAL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 _KUBERNETES_PORT = re.compile(r"^PERENNIAL_(\w+_)?PORT$")
@@ -178,7 +180,7 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
     Raises
     ------
     InvalidSettings
-        A variable does not name a setting, or its value cannot be read.
+        A variable does not name a setting, names one of ``FILE_ONLY``, or its value cannot be read.
     """
     known = _variables(tuple(forms))
     misspelt: dict[str, str] = {}
@@ -194,6 +196,8 @@ def add_environment(given: Given, environment: Mapping[str, str], forms: Iterabl
             misspelt[name] = "a setting's name" + did_you_mean(meant or name, [*known, *RESERVED])
             continue
         path, kind = known[name]
+        if path.partition(".")[0] in FILE_ONLY:
+            raise InvalidSettings(name, path, environment[name], "this setting in perennial.yaml alone")
         given.set(path, _value(environment[name], kind, name, path), name)
     if misspelt:  # their values are not shown: one may be a secret
         allowed = next(iter(misspelt.values()))

@@ -289,6 +289,26 @@ async def test_a_listed_host_with_a_private_address_needs_an_exception(
     assert not service.asked
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "::1", "fd00::1", "fe80::1", "::ffff:127.0.0.1"],
+)
+async def test_a_listed_address_that_is_not_public_is_not_called(
+    service: FakePushService, tls: ssl.SSLContext, address: str
+) -> None:
+    host, port = f"[{address}]" if ":" in address else address, service.url.rpartition(":")[2]
+    section = msgspec.structs.replace(service.section, hosts=(address,))
+    provider = WebPush(section, service.key, outbound=Outbound(tls=tls))
+    subscription = FakeBrowser().subscription(f"https://{host}:{port}/push/0")
+
+    result = await provider.deliver(service.message(to=subscription), unsubscribe=None)
+    await provider.close()
+
+    assert (result.status, result.called) == ("rejected", False)
+    assert "is no public address" in result.detail
+    assert not service.asked
+
+
 async def test_a_listed_name_that_leads_into_a_private_network_is_not_called(
     service: FakePushService, open_web_push: Open
 ) -> None:

@@ -148,6 +148,19 @@ def test_a_variable_that_names_no_setting_is_refused_with_the_closest_name(folde
         load(environment={"PERENNIAL_KAFKA__SERVER": "x"})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PERENNIAL_OUTBOUND__ALLOW", "10.0.0.1:443"), ("PERENNIAL_OUTBOUND", "{allow: []}"), ("PERENNIAL_OUTBOUND", "")],
+)
+def test_hosts_with_a_private_address_are_allowed_in_the_file_alone(folder: Path, name: str, value: str) -> None:
+    text = "outbound: {allow: ['crm.internal:443']}"
+
+    assert written(folder, text).sections.outbound.allow == ("crm.internal:443",)
+    message = refused(folder, text, **{name: value})
+    assert message.startswith(f"{name}: outbound")
+    assert message.endswith("; allowed: this setting in perennial.yaml alone")
+
+
 def test_a_variable_of_another_program_is_ignored() -> None:
     load(environment={"PERENNIALS_HOME": "/x", "MY_PERENNIAL_HTTP__PORT": "1", "PEREGRINE_HTTP__PORT": "1"})
 
