@@ -18,7 +18,8 @@ from models.configuration.campaigns.definition import Campaign
 from models.configuration.categories import Category
 from models.configuration.journeys.definition import Journey, SendStep
 from models.configuration.journeys.versions import places_of
-from models.configuration.templates import CONFIRM, Template
+from models.configuration.preference_links import BUILT_IN_LINK, LINK_REQUESTED
+from models.configuration.templates import CONFIRM, NEW_LINK, Template
 from models.events import MARKETING, Channel, EventType
 from models.lifecycle.definition import Lifecycle
 from models.units import DAY, HOUR
@@ -88,6 +89,17 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     expires_after: int = DAY
     cooldown: int = 0
     purpose: str = MARKETING
+
+
+LINK_RULE = Rule(
+    name=NEW_LINK,
+    category="transactional",
+    when=Trigger(kind="event", name=LINK_REQUESTED),
+    channels=("email",),
+    template=NEW_LINK,
+    cooldown=HOUR,
+)
+"""The rule that sends a new link to the page of a user's choices. The holder of an old link may ask for it."""
 
 
 class Cap(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -259,7 +271,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
         5,000 rules.
         """
         found: dict[tuple[str, str], list[Rule]] = {}
-        for rule in self.rules:
+        for rule in (*self.rules, LINK_RULE):
             # A cart has a separate timer for each rule, so the name of the rule stands for the trigger.
             name = rule.name if rule.when.kind == "cart_left" else rule.when.name
             found.setdefault((rule.when.kind, name), []).append(rule)
@@ -280,6 +292,14 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
         """Rules by their names, and the ``send`` steps of journeys as rules of the name ``journey/step``."""
         asking = () if self.confirm_rule is None else (self.confirm_rule,)
         return {**send_rules(self.journeys), **{rule.name: rule for rule in (*asking, *reversed(self.rules))}}
+
+    def rule(self, name: str) -> Rule | None:
+        """Return the rule of a name, also the built-in one that sends a new link to the user's choices."""
+        return LINK_RULE if name == NEW_LINK else self.by_name.get(name)
+
+    def template(self, name: str) -> Template | None:
+        """Return the template of a name; the built-in one if the settings do not replace it."""
+        return self.templates.get(name, BUILT_IN_LINK if name == NEW_LINK else None)
 
     @cached_property
     def confirm_rule(self) -> Rule | None:

@@ -46,6 +46,7 @@ from models.configuration.journeys.cycles import refuse_cycles
 from models.configuration.journeys.definition import Journey
 from models.configuration.journeys.parsing import parse_journeys
 from models.configuration.marks import require_silent_readers
+from models.configuration.preference_links import own_link_template
 from models.configuration.sending import require_template
 from models.configuration.templates import Template
 from models.durations import milliseconds
@@ -110,7 +111,8 @@ def parse(mapping: Mapping[str, Any], templates: Mapping[str, Template]) -> Conf
     campaigns = parse_campaigns(mapping.get("campaigns", []))
     check_campaigns(campaigns, journeys, templates, lifecycle)
     _require_purposes(rules, journeys, campaigns, written.consent)
-    asking = confirmation(templates, written.consent.confirm, {rule.name for rule in rules})
+    names = {rule.name for rule in rules}
+    asking = confirmation(templates, written.consent.confirm, names) | own_link_template(templates, names)
     # Runs may walk older versions of journeys, whose templates no step of the newest version names.
     used = set(templates) if journeys or campaigns else {rule.template for rule in rules}
     return Configuration(

@@ -26,6 +26,8 @@ CONFIRM_PLACEHOLDER = "https://confirm.invalid/perennial"
 """Placeholder for the signed link that confirms a consent. Delivery replaces it."""
 CONFIRM = "confirm_consent"
 """Name of the template of the e-mail that asks to confirm a consent, and of the rule that sends it."""
+NEW_LINK = "preference_link"
+"""Name of the template of the e-mail with a new link to the user's choices, and of the rule that sends it."""
 
 NAMES: tuple[str, ...] = (
     "user",
@@ -45,6 +47,7 @@ NAMES: tuple[str, ...] = (
     "timezone",
     "sender",
     "unsubscribe_url",
+    "preferences_url",
     "confirm_url",
 )
 """Names that a template may use; ``models.engage.composing.context`` gives a value for each."""
@@ -78,7 +81,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     fallback: str | None = None
 
 
-FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone", "confirm_url")
+FALLBACK_NAMES: tuple[str, ...] = ("user", "signal", "rule", "now", "timezone", "preferences_url", "confirm_url")
 """Names that a fallback may use; ``models.engage.composing.certain`` gives a value for each."""
 
 CONFIRM_NAMES: tuple[str, ...] = ("signal", "rule", "now", "timezone", "confirm_url")

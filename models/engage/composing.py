@@ -78,6 +78,7 @@ def context(
         "timezone": timezone,
         "sender": {"postal_address": postal_address or None},
         "unsubscribe_url": UNSUBSCRIBE_PLACEHOLDER,
+        "preferences_url": UNSUBSCRIBE_PLACEHOLDER,  # both are the address of one page
         "confirm_url": None,
     }
 
@@ -101,7 +102,7 @@ def certain(rule: Rule, signal: Signal, user: str, timezone: str, now: int) -> d
     if signal.kind in ("first_purchase", "churn_risk"):
         said["value"] = signal.value
     values = {"user": user, "signal": said, "rule": rule.name, "now": now, "timezone": timezone}
-    return values | {"confirm_url": None}
+    return values | {"preferences_url": UNSUBSCRIBE_PLACEHOLDER, "confirm_url": None}
 
 
 def _asking(rule: Rule, signal: Signal, timezone: str, now: int) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Planner:
         return tuple(found)
 
     def _rule(self, name: str) -> Rule | None:
-        return self.configuration.by_name.get(name) or self.older.get(name)
+        return self.configuration.rule(name) or self.older.get(name)
 
     def _retry(self, pending: Pending, recipient: Recipient) -> Decision:
         """Remove a pending message from the ledger, and decide again; all checks are made again, consent included."""
@@ -246,7 +246,7 @@ class Planner:
             zone = self.configuration.timezone  # the user's own follows from a trait
         to = consent.address(recipient.customer.facts, channel)
         assert to is not None, "a channel without an address was chosen"
-        template = self.configuration.templates.get(rule.template)
+        template = self.configuration.template(rule.template)
         if template is None:  # an older version of a journey names a template that was removed
             return proposal.drop("rule_gone", channel, f"there is no template {rule.template}")
         failure = ""

@@ -46,7 +46,7 @@ def churn_thresholds(configuration: Configuration) -> tuple[float, ...]:
 
 def event_names(configuration: Configuration) -> frozenset[str]:
     """Return the names and types of events that some rule waits for; other events need no signal."""
-    return frozenset(rule.when.name for rule in configuration.rules if rule.when.kind == "event")
+    return frozenset(name for kind, name in configuration.by_trigger if kind == "event")
 
 
 _TRIGGERS: dict[SignalKind, str] = {

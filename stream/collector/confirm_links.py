@@ -12,8 +12,10 @@ from models.events import MARKETING, Event, encode_event
 from models.log import EVENTS
 from monitoring import metrics
 from stream.collector import pages
-from stream.collector.answers import RETRY_AFTER_S
-from stream.delivery.confirming import PATH, Confirmation, read_confirmation
+from stream.collector.links import language_of, not_a_link, try_again
+from stream.collector.preference_page import LANGUAGE
+from stream.collector.texts import texts_in
+from stream.delivery.confirming import PATH, Confirmation, ExpiredToken, read_confirmation
 from stream.delivery.unsubscribe import PARAMETER, InvalidToken, Signer
 from stream.log.event_log import EventLog, LogUnavailable
 
@@ -50,8 +52,10 @@ class ConfirmLinks:
         try:
             said = read_confirmation(self._signer, token, self._now())
         except InvalidToken as error:
-            return _page(pages.failed(f"{error}."), 400)
-        return _page(pages.ask_to_confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
+            return _refused(request, error)
+        language = language_of(request)
+        action = f"{PATH}?{PARAMETER}={token}&{LANGUAGE}={language}"
+        return pages.answer(pages.ask_to_confirm(language, action, said.channel))
 
     async def _confirm(self, request: web.Request) -> web.Response:
         """Write the consent, and say so when Kafka stores it; a repeat does no harm."""
@@ -59,14 +63,14 @@ class ConfirmLinks:
         try:
             said = read_confirmation(self._signer, request.query.get(PARAMETER, ""), now)
         except InvalidToken as error:
-            return _page(pages.failed(f"{error}."), 400)
+            return _refused(request, error)
         event = _event(said, now)
         try:
             await self._log.write([Output(EVENTS, event.user.encode(), encode_event(event))])
         except LogUnavailable:
-            return _page(pages.failed("Please try again in a minute."), 503, {"Retry-After": str(RETRY_AFTER_S)})
+            return try_again(request)
         metrics.increment("events_accepted", "http")
-        return _page(pages.confirmed(said.channel))
+        return pages.answer(pages.confirmed(language_of(request), said.channel))
 
 
 def _event(said: Confirmation, now: int) -> Event:
@@ -90,5 +94,9 @@ def _event(said: Confirmation, now: int) -> Event:
     )
 
 
-def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(text=html, status=status, headers=pages.HEADERS | (headers or {}), content_type="text/html")
+def _refused(request: web.Request, error: InvalidToken) -> web.Response:
+    """Return the answer to a token that is too old, or was not made here."""
+    if not isinstance(error, ExpiredToken):
+        return not_a_link(request)
+    language = language_of(request)
+    return pages.answer(pages.failed(language, texts_in(language).expired), 400)

@@ -33,7 +33,7 @@ MAX_REQUESTED_HEADERS = 64
 
 _OPEN = re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", path.rstrip("/")) + "/?" for path in OPEN_ADDRESSES)).fullmatch
 _BELOW = ("/v1/", "/beacon/", "/sourceConfig/")
-_CLOSED = ("/v1/callbacks", "/v1/unsubscribe", "/v1/users")
+_CLOSED = ("/v1/callbacks", "/v1/confirm", "/v1/preferences", "/v1/unsubscribe", "/v1/users")
 _token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}").fullmatch
 _DEFAULT_PORT = re.compile(r"(?<=^http)(://.*):80$|(?<=^https)(://.*):443$")
 

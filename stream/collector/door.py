@@ -11,7 +11,9 @@
          /sourceConfig/
     GET  /v1/users/USER/recommendations   items for a user (?k=10), from the worker that owns the user;
                                           with a server token, or with a token of this user
-    GET, POST /v1/unsubscribe             the signed link of a message (RFC 8058): a page with a button; one click
+    GET, POST /v1/unsubscribe             the signed link of a message (RFC 8058): a page with buttons; one click
+    GET, POST /v1/preferences             the same page; its choices. POST /v1/preferences/link mails a new link
+    GET, POST /v1/confirm                 the signed link that confirms a consent: a page with a button; the button
     POST /v1/callbacks/twilio             outcomes of SMS, and incoming SMS (STOP, START), signed by Twilio;
                                           only where Twilio is set up
     GET  /health, /ready                  whether this process answers; whether Kafka answers it

@@ -1,110 +1,122 @@
-"""Unsubscribe links at the HTTP door: a page that asks, and the one click of RFC 8058 that withdraws consent."""
+"""Unsubscribe links at the HTTP door: a page that asks, its buttons, and the one click of RFC 8058."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from models.batch import Output
-from models.delivery.suppression import SCOPE_OF, TOPIC, SuppressionEntry, encode_entry, key_of
-from models.delivery.suppression_list import SuppressionList
-from models.delivery.suppression_rules import time_in_force
-from models.events import Event, encode_event
-from models.log import EVENTS
-from monitoring import metrics
 from stream.collector import pages
 from stream.collector.answers import RETRY_AFTER_S
-from stream.collector.intake import Intake
+from stream.collector.consent_choices import ConsentChoices
+from stream.collector.link_writer import LinkWriter
+from stream.collector.preference_page import LANGUAGE, PREFERENCES_PATH, STOP, PreferencePage
+from stream.collector.texts import LANGUAGES, language_for, named, texts_in
 from stream.delivery.unsubscribe import PARAMETER, PATH, InvalidToken, Signer, Unsubscription
-from stream.log.event_log import EventLog, LogUnavailable
+from stream.log.event_log import LogUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class LinkParts:
+    """What the addresses behind unsubscribe links share.
+
+    Attributes
+    ----------
+    writer
+        Writer of what the holder of a link states.
+    signer
+        Reader of the links' tokens.
+    choices
+        Source of the users' choices; ``None`` shows none.
+    names
+        Names of the purposes by language.
+    """
+
+    writer: LinkWriter
+    signer: Signer
+    choices: ConsentChoices | None = None
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def read(self, request: web.Request) -> tuple[str, Unsubscription]:
+        """Return the token of a request and its content.
+
+        Raises
+        ------
+        InvalidToken
+            It was not made here, or was altered.
+        """
+        token = request.query.get(PARAMETER, "")
+        return token, self.signer.verify(token)
+
+    def is_old(self, said: Unsubscription) -> bool:
+        """Return whether a link is too old to show choices, or to ask for a grant."""
+        return self.writer.now() >= said.shows_until
 
 
 class UnsubscribeLinks:
-    """The address of the signed links in our messages.
+    """The address of the links in our messages.
 
     Parameters
     ----------
-    log
-        Log that a withdrawal is written to.
-    intake
-        Source of the withdrawal's id.
-    signer
-        Verifier of the links.
-    now
-        Clock, milliseconds.
-    listed
-        The suppression list, as far as it was read; ``None`` is an empty list.
+    parts
+        The shared parts.
     """
 
-    def __init__(
-        self,
-        log: EventLog,
-        intake: Intake,
-        signer: Signer,
-        now: Callable[[], int],
-        listed: SuppressionList | None = None,
-    ) -> None:
-        self._listed = listed
-        self._log = log
-        self._intake = intake
-        self._signer = signer
-        self._now = now
+    def __init__(self, parts: LinkParts) -> None:
+        self._parts = parts
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Serve the address of the links."""
+        """Serve the address of the links, and the page at the address of its choices."""
         router.add_get(PATH, self._ask)
+        router.add_get(PREFERENCES_PATH, self._ask)
         router.add_post(PATH, self._withdraw)
 
     async def _ask(self, request: web.Request) -> web.Response:
-        """Show a page with a button. A GET changes nothing, because programs that scan mail follow every link."""
-        token = request.query.get(PARAMETER, "")
+        """Show the page. A GET changes nothing, because programs that scan mail follow every link."""
+        parts = self._parts
         try:
-            said = self._signer.verify(token)
-        except InvalidToken as error:
-            return _page(pages.failed(f"{error}."), 400)
-        return _page(pages.confirm(f"{PATH}?{PARAMETER}={token}", said.channel))
+            token, said = parts.read(request)
+        except InvalidToken:
+            return not_a_link(request)
+        is_old = parts.is_old(said)
+        choices = None if is_old or parts.choices is None else await parts.choices.of(said.user, said.channel)
+        language = language_of(request, None if choices is None else choices.language)
+        return pages.answer(PreferencePage(language, token, said, choices, is_old, parts.names).html())
 
     async def _withdraw(self, request: web.Request) -> web.Response:
-        """Withdraw consent for the user and the address, and confirm when Kafka stores both; a repeat does no harm."""
-        now = self._now()
+        """Withdraw consent, and confirm when Kafka has acknowledged. The body of the request does not matter."""
+        parts, language = self._parts, language_of(request)
         try:
-            said = self._signer.verify(request.query.get(PARAMETER, ""))
-        except InvalidToken as error:
-            return _page(pages.failed(f"{error}."), 400)
-        withdrawal = Event(
-            id=self._intake.source().id,
-            user=said.user,
-            type="consent",
-            at=now,
-            channel=said.channel,
-            granted=False,
-            reason="unsubscribe link",
-        )
-        written = [Output(EVENTS, withdrawal.user.encode(), encode_event(withdrawal))]
-        if said.address:
-            # Other users with this address get no marketing over this channel either.
-            written.insert(0, self._entry(said, now))
+            _, said = parts.read(request)
+        except InvalidToken:
+            return not_a_link(request)
+        what = request.query.get(STOP, said.scope)
+        purpose = said.purpose if what == "purpose" and said.purpose else None
+        channel = None if what == "all" else said.channel
         try:
-            await self._log.write(written)
+            await parts.writer.stop(said, channel, purpose)
         except LogUnavailable:
-            return _page(pages.failed("Please try again in a minute."), 503, {"Retry-After": str(RETRY_AFTER_S)})
-        metrics.increment("events_accepted", "http")
-        if said.address:
-            metrics.increment("suppressions_written", said.channel, "unsubscribe")
-        return _page(pages.done(said.channel))
-
-    def _entry(self, said: Unsubscription, now: int) -> Output:
-        marks = {} if self._listed is None else self._listed.marks_of_hash(said.address)
-        entry = SuppressionEntry(
-            scope=SCOPE_OF["unsubscribe"],
-            reason="unsubscribe",
-            channel=said.channel,
-            source="unsubscribe link",
-            at=time_in_force(marks, "unsubscribe", now),
-        )
-        return Output(TOPIC, key_of(said.address, "unsubscribe"), encode_entry(entry))
+            return try_again(request)
+        name = "" if purpose is None else named(parts.names, purpose, language)
+        text = pages.stopped_text(texts_in(language), channel or "", name)
+        return pages.answer(pages.stopped(language, text))
 
 
-def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(text=html, status=status, headers=pages.HEADERS | (headers or {}), content_type="text/html")
+def language_of(request: web.Request, stated: str | None = None) -> str:
+    """Return the language of the page that answers a request: that of the page before, or the reader's."""
+    before = request.query.get(LANGUAGE)
+    return before if before in LANGUAGES else language_for(request.headers.get("Accept-Language", ""), stated)
+
+
+def not_a_link(request: web.Request) -> web.Response:
+    """Return the answer to a request whose token was not made here."""
+    language = language_of(request)
+    return pages.answer(pages.failed(language, texts_in(language).bad_link), 400)
+
+
+def try_again(request: web.Request) -> web.Response:
+    """Return the answer while Kafka does not acknowledge."""
+    language = language_of(request)
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return pages.answer(pages.failed(language, texts_in(language).try_again), 503, headers)

@@ -22,11 +22,14 @@ from stream.collector.callbacks import TwilioCallbacks
 from stream.collector.configuration_watch import ConfigurationWatch
 from stream.collector.configured import server_tokens, user_tokens, write_keys
 from stream.collector.confirm_links import ConfirmLinks
+from stream.collector.consent_choices import ConsentChoices
 from stream.collector.cors import Cors
 from stream.collector.door import Door
 from stream.collector.endpoints import Endpoints, EventEndpoints, HealthEndpoints
 from stream.collector.intake import Intake
-from stream.collector.links import UnsubscribeLinks
+from stream.collector.link_writer import LinkWriter
+from stream.collector.links import LinkParts, UnsubscribeLinks
+from stream.collector.preferences import PreferenceLinks
 from stream.collector.readers import Readers
 from stream.collector.recommendations import Recommendations
 from stream.collector.sdk_settings import SdkSettings
@@ -121,13 +124,20 @@ def _endpoints(
         in_use=lambda: watch.configuration,
     )
     readers = Readers(user_tokens(settings), server_tokens(settings), now_ms)
+    links = LinkParts(
+        LinkWriter(event_log, intake, now_ms, suppressions.listed),
+        unsubscribe_signer(settings),
+        ConsentChoices(owners, suppressions.listed),
+        http.purpose_names,
+    )
     endpoints: list[Endpoints] = [
         EventEndpoints(event_log, intake, keys, now_ms, BodyReader(memory)),
         HealthEndpoints(event_log, memory),
         SdkSettings(keys, http.public_url),
         Recommendations(readers, owners),
-        UnsubscribeLinks(event_log, intake, unsubscribe_signer(settings), now_ms, suppressions.listed),
-        ConfirmLinks(event_log, unsubscribe_signer(settings), now_ms),
+        UnsubscribeLinks(links),
+        PreferenceLinks(links),
+        ConfirmLinks(event_log, links.signer, now_ms),
     ]
     twilio = twilio_callback_token(settings)
     if twilio is not None:

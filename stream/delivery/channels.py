@@ -123,7 +123,8 @@ def open_channel(
         Messages could leave, but their unsubscribe links cannot be signed.
     """
     section = settings.section
-    signer = Signer(settings.unsubscribe_keys, settings.public_url) if settings.unsubscribe_keys else None
+    keys, scope = settings.unsubscribe_keys, section.unsubscribe_scope
+    signer = Signer(keys, settings.public_url, scope) if keys else None
     sender = section.smtp.sender if section.smtp is not None else SENDER
     provider = PROVIDERS[channel](settings)
     gate = Gate(

@@ -1,7 +1,7 @@
 """Signed links that confirm a consent (double opt-in): made when an e-mail leaves, verified by the HTTP door.
 
 A token names the user, the purpose, the channel, the message and the version of the text. It expires, because it can
-grant. It is signed with the secrets of the unsubscribe links, but neither link can be used as the other.
+grant. It is opaque, and made with the secrets of the unsubscribe links, but neither link can be used as the other.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def confirm_token(signer: Signer, said: Confirmation) -> str:
     >>> read_confirmation(signer, token, now=9).purpose
     'news'
     """
-    return signer.signed(_SIGNED_FOR, msgspec.msgpack.encode(said))
+    return signer.sealed(_SIGNED_FOR, msgspec.msgpack.encode(said))
 
 
 def read_confirmation(signer: Signer, token: str, now: int) -> Confirmation:

@@ -138,11 +138,10 @@ class Gate:
         return None if self.suppressor is None else self.suppressor.stops(message, self._now())
 
     def _completed(self, message: Message) -> tuple[Message, str | None]:
-        # Nothing in a link depends on the time, so every attempt of a message has the same bytes.
         if self._signer is None:
             return message, None
         address = "" if self.suppressor is None else self.suppressor.hash_of(message)
-        link = self._signer.link(message.user, message.channel, address)
+        link = self._signer.link(message, address)
         complete = _linked(message, UNSUBSCRIBE_PLACEHOLDER, link)
         if message.confirms:
             complete = _linked(complete, CONFIRM_PLACEHOLDER, confirm_link(self._signer, message))

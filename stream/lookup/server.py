@@ -8,6 +8,7 @@
     GET /v1/users/USER/why-not/JOURNEY       why a user is not in a journey, or gets no message of it
                                              (models/fold/journey_reasons.py)
     GET /v1/users/USER/messages              the decisions that the profile keeps (models/fold/message_view.py)
+    GET /v1/users/USER/choices               consent by purpose and channel (models/fold/consent_view.py)
     GET /v1/users/USER/state                 the stored state, for tools; the header X-Now is the partition's clock
     GET /v1/users/USER/recommendations?k=10  items for a user; the newest clicks are taken into account
     GET /v1/segments, /v1/lifecycle, /v1/rfm counts of all users (stream/lookup/segment_answers.py)
@@ -32,6 +33,7 @@ from aiohttp.typedefs import Handler
 from models.batch import Restored
 from models.errors import PerennialError
 from models.fold.campaigns_in_use import CAMPAIGNS_KEY
+from models.fold.consent_view import describe_choices
 from models.fold.journey_reasons import JourneyNotKnown, why_not
 from models.fold.journeys_in_use import JOURNEYS_KEY
 from models.fold.membership_view import UnknownSegment, why
@@ -134,6 +136,7 @@ class LookupServer:
         app.router.add_get(f"{user}/why/{{segment:[^/]+}}", self._why)
         app.router.add_get(f"{user}/why-not/{{journey:[^/]+}}", self._why_not)
         app.router.add_get(f"{user}/messages", self._messages)
+        app.router.add_get(f"{user}/choices", self._choices)
         app.router.add_get(f"{user}/state", self._state)
         app.router.add_get(f"{user}/recommendations", self._recommendations)
         SegmentAnswers(self._open_partitions, self._state_of).add_to(app.router)
@@ -237,6 +240,10 @@ class LookupServer:
     async def _messages(self, request: web.Request) -> web.Response:
         user, customer, memo, _ = self._find(request)
         return _json(describe_messages(user, customer, memo.now))
+
+    async def _choices(self, request: web.Request) -> web.Response:
+        _, customer, _, versions = self._find(request)
+        return _json(describe_choices(customer, versions))
 
     async def _state(self, request: web.Request) -> web.Response:
         user, _, state, packed = self._look_up(request)

@@ -14,6 +14,7 @@ from models.events import ORIGINS, Channel, Origin
 from stream.cluster.connection import SaslMechanism
 from stream.settings.costs import CostSection
 from stream.settings.fields import Duration, Port, Secret
+from stream.settings.http_schema import HttpSection
 from stream.settings.mail_schema import SmtpSection
 from stream.settings.outbound_schema import OutboundSection
 from stream.settings.push_schema import PushSection
@@ -28,54 +29,9 @@ Servers = Annotated[
     ),
 ]
 
-HttpOrigin = Annotated[
-    str,
-    Meta(
-        pattern=r"^(\*|https?://[A-Za-z0-9.\-\[\]:]+)$",
-        description="* for any, or the scheme, host and port of a page, such as https://shop.example",
-    ),
-]
-
-HostPort = Annotated[str, Meta(pattern=r"^[^\s,/]+:[0-9]{1,5}$", description="host:port")]
-
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
-
-
-class WriteKeySection(Secret, frozen=True, kw_only=True):
-    """A key that events are sent with.
-
-    Attributes
-    ----------
-    value
-        A browser key itself; it is not a secret, because every page contains it.
-    kind
-        ``server``: only the shop's servers know the key. ``browser``: everyone can read it, so its events
-        cannot grant consent.
-    """
-
-    value: Annotated[str, Meta(min_length=1)] | None = None
-    kind: Literal["server", "browser"] = "server"
-
-    def __post_init__(self) -> None:
-        """Refuse several places or none, and a server key that is written into the file."""
-        if [self.env, self.file, self.value].count(None) != 2:
-            raise ValueError("Expected {env: NAME}, {file: PATH}, or {value: KEY, kind: browser}")
-        if self.value is not None and self.kind == "server":
-            raise ValueError("Expected {env: NAME} or {file: PATH} for a server key, which is a secret")
-
-
-class ServerTokenSection(Secret, frozen=True, kw_only=True):
-    """A token with which a server reads users over HTTP.
-
-    Attributes
-    ----------
-    role
-        Permissions of its holder. A viewer reads.
-    """
-
-    role: Literal["viewer"] = "viewer"
 
 
 class TlsSection(_Section, frozen=True, kw_only=True):
@@ -139,42 +95,6 @@ class KafkaSection(_Section, frozen=True, kw_only=True):
     session_timeout: Duration | None = None
     tls: TlsSection | None = None
     sasl: SaslSection | None = None
-
-
-class HttpSection(_Section, frozen=True, kw_only=True):
-    """The HTTP door (``perennial collector``).
-
-    Attributes
-    ----------
-    host, port
-        Address to listen on.
-    public_url
-        Public URL of the door, with which unsubscribe links begin. By default made of host and port.
-    write_keys
-        Write keys. Every event must come with one of them. By default none is required.
-    trust_browser_orders
-        Whether purchases and refunds with a browser key trigger transactional messages, like those from the shop's
-        server.
-    allowed_origins
-        Pages that may call the door from a browser, such as ``https://shop.example``. By default any page.
-    user_token_secrets
-        Secrets of user tokens, at least 32 bytes each. The shop's server signs with the first one, and all are valid.
-        By default one is made in the data folder.
-    server_tokens
-        Tokens of servers. Each token may read any user, and has at least 16 bytes.
-    workers
-        ``host:port`` of each fold that answers for its users (``worker.port``). By default the folds of this machine.
-    """
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    public_url: Annotated[str, Meta(pattern="^https?://[^ ]+$", description="http:// or https:// ...")] | None = None
-    write_keys: list[WriteKeySection] = []
-    trust_browser_orders: bool = False
-    allowed_origins: tuple[HttpOrigin, ...] = ("*",)
-    user_token_secrets: list[Secret] = []
-    server_tokens: list[ServerTokenSection] = []
-    workers: list[HostPort] = []
 
 
 class WorkerSection(_Section, frozen=True, kw_only=True):
@@ -308,6 +228,9 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
     smtp, twilio, push, webhooks, breaker, rates, costs
         Providers, pauses of a provider that fails, and by channel the maximum rate of calls and the cost of a message
         for ``perennial report``.
+    unsubscribe_scope
+        What one click on an unsubscribe link ends: all marketing on the ``channel``, or only the ``purpose`` of the
+        message. With ``purpose``, the page offers to end all marketing first.
     unsubscribe_secrets
         Secrets of unsubscribe links: the first one signs, and all are accepted. By default one is made in the data
         folder.
@@ -327,6 +250,7 @@ class DeliverySection(_Section, frozen=True, kw_only=True):
     breaker: BreakerSection = BreakerSection()
     rates: dict[Channel, RateSection] = {}
     costs: dict[Channel, CostSection] = {}
+    unsubscribe_scope: Literal["channel", "purpose"] = "channel"
     unsubscribe_secrets: list[Secret] = []
     suppression_secrets: list[Secret] = []
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stream.settings.schema import HttpSection, WorkerSection
+from stream.settings.http_schema import HttpSection
+from stream.settings.schema import WorkerSection
 
 MAX_WORKERS = 16
 """Maximum number of folds on a machine; each takes a different port, from ``worker.port`` upwards."""

@@ -17,7 +17,7 @@ from stream.collector.confirm_links import ConfirmLinks
 from stream.delivery.confirming import PATH, Confirmation, confirm_token
 from stream.delivery.gate import Gate, Reach
 from stream.delivery.outbox import Outbox
-from stream.delivery.unsubscribe import Signer
+from stream.delivery.unsubscribe import Signer, Unsubscription
 from tests.support.brokers import Cluster
 from tests.support.doors import NOW, Client, DoorParts, door, events
 from tests.support.statement_logs import StatementLog
@@ -150,7 +150,7 @@ async def test_a_link_expires_after_seven_days(embedded: Cluster, tmp_path: Path
         "",
         "x.y",
         '"><script>',
-        SIGNER.token("u1", "email"),
+        SIGNER.token(Unsubscription("u1", "email")),
         confirm_token(Signer([b"another-secret-16"], "x"), CONFIRMATION),
     ],
 )

@@ -16,11 +16,14 @@ from models.rejected import Rejected, decode_rejected
 from monitoring.testing import value
 from stream.cluster.connection import Connection
 from stream.collector.bodies import READ_WITHIN_S, BodyReader, Memory
+from stream.collector.consent_choices import ConsentChoices
 from stream.collector.cors import Cors
 from stream.collector.door import Door
 from stream.collector.endpoints import Endpoints, EventEndpoints, HealthEndpoints
 from stream.collector.intake import Intake
-from stream.collector.links import UnsubscribeLinks
+from stream.collector.link_writer import LinkWriter
+from stream.collector.links import LinkParts, UnsubscribeLinks
+from stream.collector.preferences import PreferenceLinks
 from stream.collector.sdk_settings import SdkSettings
 from stream.collector.write_keys import WriteKey, WriteKeys
 from stream.delivery.unsubscribe import Signer
@@ -49,6 +52,8 @@ class DoorParts:
         Address of the door from outside.
     listed
         Suppression list in which an unsubscribe link finds the entries of its address.
+    choices
+        Source of the choices on the page behind an unsubscribe link.
     memory
         Counter of the bodies in memory.
     read_within_s
@@ -63,6 +68,7 @@ class DoorParts:
     cors: Cors = field(default_factory=Cors)
     public_url: str | None = None
     listed: SuppressionList | None = None
+    choices: ConsentChoices | None = None
     memory: Memory = field(default_factory=Memory)
     read_within_s: float = READ_WITHIN_S
     more: Callable[[EventLog], Sequence[Endpoints]] = lambda _: ()
@@ -70,11 +76,13 @@ class DoorParts:
 
     def door(self, log: EventLog, keys: WriteKeys) -> Door:
         """Return a door with these parts."""
+        links = LinkParts(LinkWriter(log, self.intake, self.now, self.listed), SIGNER, self.choices)
         endpoints: list[Endpoints] = [
             EventEndpoints(log, self.intake, keys, self.now, BodyReader(self.memory, self.read_within_s)),
             HealthEndpoints(log, self.memory),
             SdkSettings(keys, self.public_url),
-            UnsubscribeLinks(log, self.intake, SIGNER, self.now, self.listed),
+            UnsubscribeLinks(links),
+            PreferenceLinks(links),
             *self.more(log),
         ]
         return Door(endpoints, self.cors)
