@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from models.configuration.sending import require_template
 from models.configuration.templates import NEW_LINK, Template
 from models.errors import InvalidConfiguration
+from models.events import Channel
 
 LINK_REQUESTED = "Preference Link Requested"
 """Name of the event that sends the e-mail. The page behind an old link writes it, and a server may send it."""
 
+_BY_MAIL: tuple[Channel, ...] = ("email",)
 _SUBJECT = "Your link"
 _TEXT = """Hello,
 
@@ -43,7 +45,7 @@ def own_link_template(templates: Mapping[str, Template], names: Collection[str])
         raise InvalidConfiguration("rules", NEW_LINK, "another name; this one belongs to the page of a user's choices")
     if NEW_LINK not in templates:
         return {}
-    require_template(templates, NEW_LINK, "templates", ("email",), "transactional")
+    require_template(templates, NEW_LINK, "templates", _BY_MAIL, "transactional")
     template = templates[NEW_LINK]
     for part in ("text", "html", "fallback"):
         source = getattr(template, part)

@@ -27,7 +27,7 @@ def describe_choices(customer: Customer, versions: Versions) -> dict[str, Any]:
     Returns
     -------
     dict
-        Values that JSON can hold. ``owner`` is the known user to whom an anonymous id belongs. ``addresses`` has the
+        Values that JSON can hold. ``owner`` is the known user that owns an anonymous id. ``addresses`` has the
         address of each channel that reaches the user. Each of ``choices`` says whether the purpose is granted, and
         whether a grant waits. ``can_ask`` says whether a confirmation can be asked for by mail.
     """

@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 WITHIN_S = 1.5
 """How long the page waits for the choices, seconds. Then it offers only to unsubscribe."""
 MAX_OWNERS = 3
-"""Maximum number of profiles that are asked: an anonymous id, and the known users to whom it belongs."""
+"""Maximum number of profiles that are asked: an anonymous id, and the known users that own it."""
 
 
-class Choice(msgspec.Struct, frozen=True):
+class ConsentChoice(msgspec.Struct, frozen=True):
     """The choice of a user for one purpose on one channel.
 
     Attributes
@@ -47,7 +47,7 @@ class Choice(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct, frozen=True):
     """The answer of a worker (``models/fold/consent_view.py``)."""
 
-    choices: list[Choice]
+    choices: list[ConsentChoice]
     addresses: dict[Channel, str]
     owner: str | None = None
     language: str | None = None
@@ -64,7 +64,7 @@ class Choices(NamedTuple):
         The language that the user's traits state, as it was sent.
     """
 
-    all: tuple[Choice, ...]
+    all: tuple[ConsentChoice, ...]
     language: str | None = None
 
 
@@ -109,7 +109,7 @@ class ConsentChoices:
             user = found.owner
         return found
 
-    def _as_listed(self, choice: Choice, found: _Answer) -> Choice:
+    def _as_listed(self, choice: ConsentChoice, found: _Answer) -> ConsentChoice:
         """Return a choice without what the suppression list stops for the user's present address."""
         address = found.addresses.get(choice.channel)
         if address is None:

@@ -19,7 +19,7 @@ from stream.log.event_log import LogUnavailable
 
 @dataclass(frozen=True, slots=True)
 class LinkParts:
-    """What the addresses behind unsubscribe links share.
+    """The parts that the addresses behind unsubscribe links share.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from itertools import groupby
 from urllib.parse import urlencode
 
 from stream.collector import pages
-from stream.collector.consent_choices import Choice, Choices
+from stream.collector.consent_choices import Choices, ConsentChoice
 from stream.collector.texts import PageTexts, named, texts_in
 from stream.delivery.unsubscribe import PARAMETER, PATH, Unsubscription
 
@@ -33,7 +33,7 @@ TICKED = "ticked"
 
 @dataclass(frozen=True, slots=True)
 class PreferencePage:
-    """What the page shows.
+    """The content of the page.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class PreferencePage:
             f'aria-labelledby="choices">{groups}<button>{escape(texts.save)}</button></form>'
         )
 
-    def _box(self, texts: PageTexts, choice: Choice) -> str:
+    def _box(self, texts: PageTexts, choice: ConsentChoice) -> str:
         """Return one checkbox with its label. What no one can confirm cannot be ticked."""
         key = f"{choice.purpose}@{choice.channel}"
         can_change = choice.granted or choice.can_ask

@@ -112,6 +112,6 @@ async def _form(request: web.Request) -> _Form | None:
         shown[PurposeOnChannel(found[1], cast("Channel", found[2]))] = found[3] == "1"
     if not shown:
         return None
-    said = set(fields.getall(TICKED, ()))
-    ticked = frozenset(one for one in shown if f"{one.purpose}@{one.channel}" in said)
+    wanted = set(fields.getall(TICKED, ()))
+    ticked = frozenset(one for one in shown if f"{one.purpose}@{one.channel}" in wanted)
     return _Form(tuple(shown), frozenset(one for one, granted in shown.items() if granted), ticked)

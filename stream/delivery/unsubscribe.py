@@ -38,7 +38,7 @@ SHOWS_FOR_MS = 30 * DAY
 """Time for which a link shows the user's choices and can ask for a grant, milliseconds. It withdraws at any age."""
 
 Scope = Literal["channel", "purpose"]
-"""What one click withdraws: all marketing on the channel, or only the purpose of the message."""
+"""The extent of one click: it withdraws all marketing on the channel, or only the purpose of the message."""
 
 _PURPOSE = b"perennial unsubscribe 1\0"
 _CIPHER_KEY = b"perennial opaque link 1"
@@ -126,9 +126,7 @@ class Signer:
         if not keys or any(len(key) < _SECRET_BYTES for key in keys):
             raise ValueError(f"a secret of at least {_SECRET_BYTES} bytes is needed to sign unsubscribe links")
         self._keys = tuple(keys)
-        self._ciphers = tuple(
-            AESSIV(hmac.new(key, b"perennial opaque link 1", hashlib.sha512).digest()) for key in keys
-        )
+        self._ciphers = tuple(AESSIV(hmac.new(key, _CIPHER_KEY, hashlib.sha512).digest()) for key in keys)
         self._base = base_url.rstrip("/")
         self._scope: Scope = scope
 

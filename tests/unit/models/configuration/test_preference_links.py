@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
 from models.configuration.compiled import Configuration, decode, encode
@@ -11,6 +13,7 @@ from models.configuration.templates import NEW_LINK, UNSUBSCRIBE_PLACEHOLDER, Te
 from models.delivery.messages import Message, decode_message
 from models.delivery.notices import is_notice
 from models.errors import InvalidConfiguration
+from models.log import Tick
 from models.units import HOUR, MINUTE
 from tests.support.event_logs import START
 from tests.support.statement_logs import StatementLog, event, traits
@@ -24,11 +27,10 @@ def mailed(*log: object) -> list[Message]:
 
 
 def test_a_request_mails_the_link_to_the_address_on_record_once_an_hour() -> None:
-    requests = [
-        event("custom", START + at, id=f"r{at}", name=LINK_REQUESTED) for at in (1, MINUTE, HOUR + 1, HOUR + MINUTE)
-    ]
+    times = [START + at for at in (1, MINUTE, HOUR + 1, HOUR + MINUTE)]
+    requests = [(Tick(at=at), event("custom", at, id=f"r{at}", name=LINK_REQUESTED)) for at in times]
 
-    mails = mailed(*requests)
+    mails = mailed(*chain.from_iterable(requests))
 
     assert [(mail.to, mail.category, mail.rule) for mail in mails] == [
         ("ada@example.org", "transactional", NEW_LINK),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from models.configuration.compiled import Configuration, Rule, Trigger, decode, encode
+from models.configuration.preference_links import LINK_REQUESTED
 from models.engage.rules import cart_timers, churn_thresholds, event_names, matching
 from models.profile.signals import Signal
 from models.units import HOUR
@@ -91,4 +92,4 @@ def test_a_signal_is_compared_only_with_the_rules_that_wait_for_it() -> None:
 def test_the_configuration_gives_the_timers_thresholds_and_events_that_the_fold_watches() -> None:
     assert cart_timers(RULES) == (("hour", HOUR), ("day", 24 * HOUR))
     assert churn_thresholds(RULES) == (0.5, 0.7)
-    assert event_names(RULES) == frozenset({"Trial Started"})
+    assert event_names(RULES) == frozenset({"Trial Started", LINK_REQUESTED})

@@ -23,6 +23,7 @@ def described(*log: Any) -> dict[str, Any]:
 
 
 def of(found: dict[str, Any], purpose: str, channel: str) -> dict[str, Any]:
+    one: dict[str, Any]
     (one,) = [each for each in found["choices"] if (each["purpose"], each["channel"]) == (purpose, channel)]
     return one
 

@@ -11,7 +11,7 @@ import pytest
 from models.delivery.address_hashes import AddressHashes
 from models.delivery.suppression_list import SuppressionList
 from stream.collector import consent_choices
-from stream.collector.consent_choices import Choice, ConsentChoices
+from stream.collector.consent_choices import ConsentChoice, ConsentChoices
 from stream.lookup.client import LookupFailed
 from stream.lookup.owners import Owners
 
@@ -44,7 +44,7 @@ async def test_the_link_of_a_visitor_shows_the_choices_of_the_known_user() -> No
 
     found = await ConsentChoices(owners, LISTED).of("anonymous:a1", "email")
 
-    assert found == ((Choice("marketing", "email", True, can_ask=True),), "fr")
+    assert found == ((ConsentChoice("marketing", "email", True, can_ask=True),), "fr")
 
 
 async def test_only_channels_that_reach_the_user_are_shown_and_that_of_the_link() -> None:

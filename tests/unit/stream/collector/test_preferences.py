@@ -17,7 +17,8 @@ from models.delivery.notices import is_notice
 from models.delivery.suppression import SCOPE_OF, TOPIC, Reason, SuppressionEntry, encode_entry, key_of
 from models.delivery.suppression_list import SuppressionList
 from models.events import Event
-from models.units import DAY
+from models.log import Control, Tick
+from models.units import DAY, SECOND
 from stream.cluster.connection import Connection
 from stream.collector.consent_choices import ConsentChoices
 from stream.collector.preference_page import NEW_LINK_PATH, PREFERENCES_PATH
@@ -26,7 +27,7 @@ from stream.lookup.owners import Owners
 from stream.lookup.server import LookupServer
 from tests.support.brokers import Cluster
 from tests.support.doors import NOW, SIGNER, Client, DoorParts, door, events
-from tests.support.statement_logs import StatementLog, given, traits
+from tests.support.statement_logs import StatementLog, event, given, traits
 from tests.support.topic_reading import read_until
 
 ADDRESS = "ada@example.org"
@@ -34,16 +35,17 @@ HASHES = AddressHashes([b"0123456789abcdef"])
 HASH = HASHES.newest("email", ADDRESS)
 SETTINGS: dict[str, Any] = {"confirm": ["email"], "purposes": ["tips"]}
 KNOWN = traits(NOW - DAY, email=ADDRESS, phone="+4930901820", firstName="Ada")
-BOTH = (given(NOW - DAY, "email", confirmed=True), given(NOW - DAY, "sms", confirmed=True))
+BOTH = (given(NOW - DAY, "email", id="email", confirmed=True), given(NOW - DAY, "sms", id="sms", confirmed=True))
+TIPS = event("consent", NOW - DAY, id="tips", channel="email", purpose="tips", confirmed=True)
 NOWHERE = Connection("127.0.0.1:1")
 
 
-def folded(*log: Event) -> StatementLog:
+def folded(*log: Event | Control) -> StatementLog:
     return StatementLog(*log, consent=SETTINGS, start=NOW - DAY)
 
 
 def link(path: str = PATH, query: str = "", **said: Any) -> str:
-    content = {"user": "u1", "channel": "email", "address": HASH, "shows_until": NOW + DAY} | said
+    content: dict[str, Any] = {"user": "u1", "channel": "email", "address": HASH, "shows_until": NOW + DAY} | said
     return f"{path}?token={SIGNER.token(Unsubscription(**content))}{query}"
 
 
@@ -53,7 +55,9 @@ async def shown(
 ) -> AsyncIterator[Client]:
     """Open a door whose worker has folded a log; ``None`` is a worker that does not run."""
     made = listed or SuppressionList(HASHES)
-    server = LookupServer(restored=lambda _: log and log.state, owns=lambda _: True, standing=dict, partitions=1)
+    server = LookupServer(
+        restored=lambda _: None if log is None else log.state, owns=lambda _: True, standing=dict, partitions=1
+    )
     place = "127.0.0.1:1" if log is None else f"127.0.0.1:{await server.start('127.0.0.1', 0)}"
     owners = Owners([place], 1)
     parts = DoorParts(listed=made, choices=ConsentChoices(owners, made))
@@ -121,7 +125,7 @@ async def test_the_page_needs_no_script_no_cookie_and_nothing_from_elsewhere() -
 
 async def test_what_is_unticked_ends_at_once_and_nothing_else(embedded: Cluster) -> None:
     embedded.create(events=1, suppressions=1)
-    log = folded(KNOWN, *BOTH, given(NOW - DAY, "email", purpose="tips", granted=None, confirmed=True))
+    log = folded(KNOWN, *BOTH, TIPS)
     async with shown(log, embedded.connection) as client:
         page = Boxes(await (await client.get(link())).text())
         form = [("shown", each) for each in page.hidden] + [("ticked", "marketing@email"), ("ticked", "marketing@sms")]
@@ -131,7 +135,7 @@ async def test_what_is_unticked_ends_at_once_and_nothing_else(embedded: Cluster)
 
     withdrawn, _ = await events(embedded.connection, 2)
     assert (withdrawn.granted, withdrawn.purpose, withdrawn.channel) == (False, "tips", "email")
-    after = folded(KNOWN, *BOTH, given(NOW - DAY, "email", purpose="tips", granted=None, confirmed=True), withdrawn)
+    after = folded(KNOWN, *BOTH, TIPS, withdrawn)
     assert after.granted == {"email": True, "sms": True, "tips@email": False}
 
 
@@ -180,12 +184,12 @@ async def test_an_old_link_shows_nothing_still_withdraws_and_mails_a_new_one(emb
         ("custom", None, LINK_REQUESTED),
         ("custom", None, LINK_REQUESTED),
     ]
-    after = folded(KNOWN, *BOTH, *found)
+    after = folded(KNOWN, *BOTH, Tick(at=NOW), *found)
     assert after.granted["email"] is False
     (mail,) = [decode_message(value) for value in after.records("messages.email") if not is_notice(value)]
     assert (mail.to, mail.category) == (ADDRESS, "transactional")
     said = SIGNER.verify(SIGNER.link(mail).partition("token=")[2])
-    assert said.shows_until >= NOW + SHOWS_FOR_MS - 1_000
+    assert said.shows_until == (NOW + SHOWS_FOR_MS) // SECOND * SECOND
     assert after.decisions["preference_link"][0] == "cooldown", "an old link must not flood the address"
 
 
