@@ -55,8 +55,10 @@ OrderForm = Literal["lines", "whole", "replacement"]
 UPDATE = "Order Updated"
 """Name of a purchase that replaces an order. A rule can name it as its trigger."""
 
-Channel = Literal["email", "sms"]
-CHANNELS: tuple[Channel, ...] = ("email", "sms")
+Channel = Literal["email", "sms", "push"]
+CHANNELS: tuple[Channel, ...] = ("email", "sms", "push")
+FIRST_CHANNELS: tuple[Channel, ...] = ("email", "sms")
+"""The channels of format level 1. A grant for all channels is one for these; every other channel has to be named."""
 
 MARKETING = "marketing"
 """The purpose of a consent that names none."""

@@ -198,7 +198,7 @@ DECLARED: tuple[Declared, ...] = (
         ("channel", "status"),
         initial=[
             (channel, status)
-            for channel in ("email", "sms")
+            for channel in ("email", "sms", "push")
             for status in ("sent", "rejected", "expired", "suppressed", "unknown", "resolved")
         ],
     ),
@@ -208,7 +208,7 @@ DECLARED: tuple[Declared, ...] = (
         "Refusals by class: hard (bad address), gone (address of a device that has ended), second (hard if repeated), "
         "stop (the recipient opted out), soft (temporary) or sender (caused by us).",
         ("channel", "class"),
-        initial=[(channel, kind) for channel in ("email", "sms") for kind in ("hard", "soft", "sender")],
+        initial=[(channel, kind) for channel in ("email", "sms", "push") for kind in ("hard", "soft", "sender")],
     ),
     Declared(
         "bounce_storms",
@@ -260,14 +260,14 @@ DECLARED: tuple[Declared, ...] = (
         "counter",
         "Times that a circuit breaker opened because its provider failed.",
         ("channel",),
-        initial=[("email",), ("sms",)],
+        initial=[("email",), ("sms",), ("push",)],
     ),
     Declared(
         "rate_waits",
         "counter",
         "Times that messages of a partition began to wait because of the rate of the provider.",
         ("channel",),
-        initial=[("email",), ("sms",)],
+        initial=[("email",), ("sms",), ("push",)],
     ),
     # Learners.
     Declared("examples_learned", "counter", "Examples that a learner has learned from.", ("model",)),

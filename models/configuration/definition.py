@@ -191,7 +191,7 @@ class TraitDefinition(_Section, frozen=True, kw_only=True):
     """
 
     value: bool | str
-    channel: Literal["email", "sms", "all"] = "all"
+    channel: Literal["email", "sms", "push", "all"] = "all"
 
 
 class ExistingCustomerDefinition(_Section, frozen=True, kw_only=True):
@@ -229,7 +229,7 @@ class ConsentDefinition(_Section, frozen=True, kw_only=True):
         ``confirm_consent`` replaces the text of the e-mail that asks for it.
     """
 
-    withdrawal_events: dict[str, Literal["email", "sms", "all"]] = {}
+    withdrawal_events: dict[str, Literal["email", "sms", "push", "all"]] = {}
     withdrawal_traits: dict[str, bool | str | TraitDefinition] = {}
     ignore_traits: list[str] = []
     purposes: Annotated[list[Name], Meta(max_length=15)] = []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from models.configuration.compiled import Configuration
 from models.errors import InvalidConfiguration
-from models.events import MARKETING
+from models.events import FIRST_CHANNELS, MARKETING
 
 
 class Addition(NamedTuple):
@@ -58,7 +58,7 @@ ValueComparison: among at_least more_than at_most less_than starts_with contains
 """
 
 _CONSENT = """
-ConsentSettings: confirm confirm=email confirm=sms existing_customer purposes
+ConsentSettings: confirm confirm=email confirm=sms confirm=push existing_customer purposes
 ExistingCustomers: bought_within countries
 Rule: purpose
 """
@@ -85,7 +85,8 @@ LocalTime: days minute zone
 RepeatStep: do do=repeat every id steps times until
 ScheduleTrigger: at on on=schedule segment
 SegmentTrigger: on on=segment segment
-SendStep: best_within channels channels=email channels=sms do do=send exits_capped exits_dropped expires_after id
+SendStep: best_within channels channels=email channels=sms channels=push do do=send exits_capped
+SendStep: exits_dropped expires_after id
 SendStep: retry_capped template
 SetStep: do do=set marks
 SignalTrigger: after crosses on on=signal signal signal=cart_left signal=churn_risk signal=first_purchase
@@ -97,7 +98,8 @@ WaitUntilStep: at do do=wait_until id
 
 _CAMPAIGNS = """
 Campaign: approval_above at audience category category=marketing category=transactional channels channels=email
-Campaign: channels=sms checked checked=at_send checked=at_start checked=at_start_and_at_send expires_after goal holdout
+Campaign: channels=sms channels=push checked checked=at_send checked=at_start checked=at_start_and_at_send
+Campaign: expires_after goal holdout
 Campaign: name pace purpose template
 CampaignTime: if_past if_past=drop if_past=next_day if_past=now is_local time
 Configuration: campaigns
@@ -177,6 +179,31 @@ def _find_messages(configuration: Configuration) -> Iterator[tuple[str, object]]
         yield "sender.postal_address", configuration.postal_address
 
 
+def _find_channels(configuration: Configuration) -> Iterator[tuple[str, object]]:
+    for i, rule in enumerate(configuration.rules):
+        if not set(rule.channels) <= set(FIRST_CHANNELS):
+            yield f"rules[{i}].channels", list(rule.channels)
+    for i, cap in enumerate(configuration.caps):
+        if cap.channel is not None and cap.channel not in FIRST_CHANNELS:
+            yield f"caps[{i}].channel", cap.channel
+    for name, channel in configuration.consent.events.items():
+        if channel is not None and channel not in FIRST_CHANNELS:
+            yield f"consent.withdrawal_events.{name}", channel
+    for name, trait in configuration.consent.traits.items():
+        if trait.channel is not None and trait.channel not in FIRST_CHANNELS:
+            yield f"consent.withdrawal_traits.{name}.channel", trait.channel
+    for name, template in configuration.templates.items():
+        if template.push is not None:
+            yield f"templates.{name}.push", template.push
+
+
+_CHANNELS = """
+Cap: channel=push
+ConsentSettings: events=push
+Rule: channels=push
+Template: push
+"""
+
 ADDITIONS: tuple[Addition, ...] = (
     Addition(2, frozenset(f"ChurnSettings.activity={kind}" for kind in _IDENTITY), _find_identity),
     Addition(2, _names(_CONDITIONS), _find_conditions),
@@ -186,6 +213,7 @@ ADDITIONS: tuple[Addition, ...] = (
     Addition(2, frozenset({"Trigger.conditions"}), _find_operators),
     Addition(2, _names(_CONSENT), _find_purposes),
     Addition(2, _names(_MESSAGES), _find_messages),
+    Addition(2, _names(_CHANNELS), _find_channels),
     Addition(2, frozenset({"Trigger.kind=entered_stage"}), _find_stages),
 )
 """All additions to the configuration of level 1. ``test_levels.py`` finds a field or value that is missing here."""

@@ -53,7 +53,7 @@ NAMES: tuple[str, ...] = (
 """Names that a template may use; ``models.engage.composing.context`` gives a value for each."""
 
 
-PARTS: tuple[str, ...] = ("subject", "text", "html", "sms", "fallback")
+PARTS: tuple[str, ...] = ("subject", "text", "html", "sms", "push", "fallback")
 """Fields of a :class:`Template`; each is a file."""
 
 
@@ -63,13 +63,15 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes
     ----------
     subject
-        Subject of an e-mail, one line.
+        Subject of an e-mail and title of a push message, one line.
     text
-        Plain part of an e-mail, and the text of an SMS if there is no ``sms``.
+        Plain part of an e-mail, and the text of an SMS or a push message if there is no ``sms`` or ``push``.
     html
         HTML part of an e-mail. Values are escaped.
     sms
         Text of an SMS.
+    push
+        Text of a push message.
     fallback
         Text of a transactional message whose other parts fail; see :func:`fallback_parts`.
     """
@@ -78,6 +80,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     html: str | None = None
     sms: str | None = None
+    push: str | None = None
     fallback: str | None = None
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 from typing import NamedTuple, assert_never, cast
 
 from models.addresses import e164, mailbox
+from models.delivery.push_address import InvalidPushAddress, parse_push_address, write_push_address
 from models.delivery.suppression import STOPPING, Reason
 from models.events import CHANNELS, Channel
 
@@ -72,9 +73,18 @@ def delivery_address(written: str, channel: Channel | None = None) -> tuple[Chan
             found = mailbox(written)
         case "sms":
             found = e164(written.strip(), None)
+        case "push":
+            found = _push_address(written)
         case _:
             assert_never(kind)
     return None if found is None else (kind, found)
+
+
+def _push_address(written: str) -> str | None:
+    try:
+        return write_push_address(parse_push_address(written))
+    except InvalidPushAddress:
+        return None
 
 
 def read_rows(lines: Iterable[str], now: int) -> Iterator[Row | Mistake]:

@@ -155,6 +155,10 @@ def compose(
     if channel == "sms":
         part = "text" if template.sms is None else "sms"
         return Content(subject="", text=parts.body(part, template.sms or template.text), html=None)
+    if channel == "push":
+        part = "text" if template.push is None else "push"
+        title = parts.line("subject", template.subject) if template.subject.strip() else ""
+        return Content(subject=title, text=parts.body(part, template.push or template.text), html=None)
     if channel != "email":
         assert_never(channel)
     subject = parts.line("subject", template.subject)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from models.addresses import country_of, e164, mailbox
 from models.configuration.compiled import ConsentSettings
-from models.durations import written
+from models.delivery.push_address import InvalidPushAddress, parse_push_address, write_push_address
+from models.durations import written as duration
 from models.events import MARKETING, Channel
 from models.profile import purposes
 from models.profile.snapshot import Seen
@@ -49,7 +50,7 @@ def _obstacle_for_customer(
     if country not in allowed.countries:
         return f"an existing customer in {country or 'an unknown country'}, which the settings do not list"
     if not record.bought or now >= record.bought + allowed.bought_within:
-        return f"an existing customer without a purchase within {written(allowed.bought_within)}"
+        return f"an existing customer without a purchase within {duration(allowed.bought_within)}"
     return None
 
 
@@ -59,8 +60,8 @@ def address(facts: Seen, channel: Channel) -> str | None:
     Returns
     -------
     str or None
-        An e-mail address, or a phone number in E.164. A number without a country code is read as a number of the
-        country in the traits (``country`` or ``address.country``).
+        An e-mail address, a phone number in E.164, or the push address of a device or a browser. A number without a
+        country code is read as a number of the country in the traits (``country`` or ``address.country``).
 
     Examples
     --------
@@ -75,3 +76,15 @@ def address(facts: Seen, channel: Channel) -> str | None:
         case "sms":
             phone = facts.traits.get("phone")
             return e164(phone, country_of(facts.traits)) if isinstance(phone, str) else None
+        case "push":
+            return _push_address(facts.traits.get("push"))
+
+
+def _push_address(written: object) -> str | None:
+    """Return a push address in its shortest form; ``None`` if the trait is no device token and no subscription."""
+    if not isinstance(written, str):
+        return None
+    try:
+        return write_push_address(parse_push_address(written))
+    except InvalidPushAddress:
+        return None

@@ -20,7 +20,7 @@ from models.engage.decisions import Decision, Reason
 from models.engage.handed_over import HandedMessage
 from models.engage.proposal import Proposal
 from models.engage.recipient import Recipient
-from models.events import CHANNELS, Channel
+from models.events import FIRST_CHANNELS, Channel
 from models.profile.ledger import Ledger, Pending
 from models.profile.signals import Signal
 from models.units import MINUTE
@@ -305,4 +305,4 @@ def _deleted(pending: Pending) -> Rule:
 
 def _stand_in(name: str, category: Category = "marketing") -> Rule:
     """Make a rule in place of one that was deleted."""
-    return Rule(name=name, category=category, when=Trigger(kind="event"), channels=CHANNELS, template=name)
+    return Rule(name=name, category=category, when=Trigger(kind="event"), channels=FIRST_CHANNELS, template=name)

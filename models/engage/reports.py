@@ -10,7 +10,7 @@ from models.engage import consent
 from models.events import Channel, Event
 from models.profile.state import Facts
 
-_TRAITS: dict[Channel, str] = {"email": "email", "sms": "phone"}
+_TRAITS: dict[Channel, str] = {"email": "email", "sms": "phone", "push": "push"}
 """Name of the trait, and of the event's property, that holds the address on a channel."""
 
 
@@ -24,7 +24,7 @@ def reports_of(
     facts
         The facts about the event's user. Their address is reported if the event names none.
     event
-        The event. If its property ``email`` or ``phone`` is an address, that address is reported instead.
+        The event. If its property ``email``, ``phone`` or ``push`` is an address, that address is reported instead.
     kind
         The kind of the report.
     channels

@@ -10,14 +10,14 @@ from models.fold.piece import Piece, Step
 from models.profile import pending_grants, purposes
 from models.profile.signals import Signal
 from models.profile.state import Facts
-from models.wire.withdrawals import channels_of
+from models.wire.withdrawals import granted_channels_of
 
 
 def refused(facts: Facts, event: Event) -> EventWarning | None:
     """Return why the click on a link of an e-mail does not count; ``None`` if it does, or for another event."""
     if event.message is None:
         return None
-    for channel in channels_of(event.channel):
+    for channel in granted_channels_of(event.channel):
         key = purposes.key_of(event.purpose or MARKETING, channel)
         if not pending_grants.may_confirm(facts.pending, key, address(facts, channel)):
             allowed = "the link of a grant that is not confirmed yet, sent to the present address of the user"

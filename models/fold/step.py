@@ -33,7 +33,7 @@ from models.profile.signals import Signal
 from models.profile.state import Facts
 from models.profile.statements import SIMPLE, Statement, grant, statement_of, withdraw
 from models.recommend.interactions import Interaction, interaction_of, interactions_of
-from models.wire.withdrawals import channels_of
+from models.wire.withdrawals import granted_channels_of
 
 CART = "cart"
 """Kind of the timers that fire when a rule's waiting time after a change of the cart has passed."""
@@ -210,7 +210,7 @@ def _fold_consent(piece: Piece, step: Step, event: Event) -> None:
         elif event.basis is not None:
             _note_purchase(step.user)
         elif event.confirmed and event.trust == "server" and event.imported is None:
-            _notify(step, reports_of(facts, event, "confirmed_grant", channels_of(event.channel)))
+            _notify(step, reports_of(facts, event, "confirmed_grant", granted_channels_of(event.channel)))
 
 
 def _follow_facts(piece: Piece, step: Step, event: Event) -> None:

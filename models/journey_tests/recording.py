@@ -14,7 +14,7 @@ from models.configuration.journeys.definition import ExperimentStep, Journey
 from models.configuration.journeys.versions import places_of
 from models.engage.journeys.splitting import arm_of, is_held_out
 from models.errors import PerennialError
-from models.events import CHANNELS, INTERNAL, MARKETING, Event
+from models.events import FIRST_CHANNELS, INTERNAL, MARKETING, Event
 from models.journey_tests.parsing import Variant, parse_test
 from models.journey_tests.replacing import NamesInUse, Replacements
 from models.journey_tests.running import PlayedTest, play_test
@@ -96,7 +96,7 @@ def _given(events: Sequence[Event], start: int, replaced: Replacements) -> dict[
         if event.type == "identify":
             traits |= event.traits or {}
         elif event.type == "consent":
-            for channel in (event.channel,) if event.channel else CHANNELS:
+            for channel in (event.channel,) if event.channel else FIRST_CHANNELS:
                 name = f"{event.purpose or MARKETING}.{channel}"
                 consent[name] = "granted" if event.is_grant else "withdrawn"
     known_for = min(max((start - events[0].at) // SECOND, 1), 999_999)

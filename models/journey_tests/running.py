@@ -246,7 +246,11 @@ class _Provider:
     """The providers of a test, whose answers it states."""
 
     def __init__(self, world: WrittenWorld) -> None:
-        self._answers: dict[Channel, list[ProviderAnswer]] = {"email": list(world.email), "sms": list(world.sms)}
+        self._answers: dict[Channel, list[ProviderAnswer]] = {
+            "email": list(world.email),
+            "sms": list(world.sms),
+            "push": list(world.push),
+        }
 
     def answer(self, call: Call) -> Result:
         """Return the next answer of the channel; ``ok`` after the last one."""

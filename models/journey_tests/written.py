@@ -76,7 +76,7 @@ class WrittenWorld(Written, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    email, sms
+    email, sms, push
         Answers of the providers in their order; after the last one, each answer is ``ok``.
     scores
         Scores that the models give every user; ``churn`` is the risk.
@@ -90,6 +90,7 @@ class WrittenWorld(Written, frozen=True, kw_only=True):
 
     email: list[ProviderAnswer] = msgspec.field(default_factory=list)
     sms: list[ProviderAnswer] = msgspec.field(default_factory=list)
+    push: list[ProviderAnswer] = msgspec.field(default_factory=list)
     scores: dict[Literal["churn"], Annotated[float, Meta(gt=0, lt=1)]] = msgspec.field(default_factory=dict)
     arms: dict[Name, str] = msgspec.field(default_factory=dict)
     holdout: bool = False

@@ -8,12 +8,12 @@ older grant of that purpose does not count, even if it is read later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
-from models.events import MARKETING, Channel
+from models.events import FIRST_CHANNELS, MARKETING, Channel
 from models.profile import consents
 from models.profile.consents import NO_PROOF, ConsentProof
 from models.profile.state import UNKNOWN_TIME, Consent
@@ -22,6 +22,35 @@ MAX_PURPOSES = 16
 """Maximum number of purposes per user, ``marketing`` included."""
 LEVEL = 2
 """Format level of a log from which on there are other purposes than ``marketing``."""
+
+
+def channels_at(level: int, channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Return those of some channels that a format level can store.
+
+    Examples
+    --------
+    >>> channels_at(1, ("email", "push")), channels_at(2, ("email", "push"))
+    (('email',), ('email', 'push'))
+    """
+    return tuple(one for one in channels if level >= LEVEL or one in FIRST_CHANNELS)
+
+
+def is_implied(consent: Mapping[str, Consent], channel: Channel, channels: Collection[Channel]) -> bool:
+    """Return whether the entries of other channels imply a withdrawal of everything, so that this one needs no entry.
+
+    Without an entry, nothing was granted there. An older grant that is read later finds the withdrawal in the entries
+    of the channels of level 1. So the states of users who never named the channel stay as they are.
+
+    Examples
+    --------
+    >>> is_implied({}, "push", ("email", "sms", "push")), is_implied({}, "push", ("push",))
+    (True, False)
+    >>> is_implied(grant({}, "news", "push", 10), "push", ("email", "sms", "push"))
+    False
+    """
+    if channel in FIRST_CHANNELS or not set(FIRST_CHANNELS) <= set(channels):
+        return False
+    return not any(parts_of(key)[1] == channel for key in consent)
 
 
 def key_of(purpose: str, channel: str) -> str:
@@ -195,7 +224,13 @@ def _beside(consent: Mapping[str, Consent], channel: str) -> Iterator[str]:
 def _present(consent: Mapping[str, Consent], purpose: str, channel: str) -> Consent | None:
     """Return the entry of a purpose; without one, the newest withdrawal of all purposes, if there may be one."""
     known = consent.get(key_of(purpose, channel))
-    return known if known is not None or purpose == MARKETING else _beginning(consent.get(channel))
+    if known is not None:
+        return known
+    if channel not in FIRST_CHANNELS and channel not in consent:
+        # A withdrawal of everything has no entry here if nothing was known of the channel, see is_implied.
+        until = min(_withdrawn_until(consent.get(one)) for one in FIRST_CHANNELS)
+        return Consent(granted=False, at=until) if until > 0 else None
+    return None if purpose == MARKETING else _beginning(consent.get(channel))
 
 
 def _kept(consent: Mapping[str, Consent], key: str, state: Consent, level: int = LEVEL) -> Consent:

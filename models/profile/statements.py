@@ -13,7 +13,7 @@ import msgspec
 
 from models.configuration.compiled import ConsentSettings
 from models.errors import EventWarning
-from models.events import CHANNELS, MARKETING, REPORTED, Channel, Event
+from models.events import CHANNELS, FIRST_CHANNELS, MARKETING, REPORTED, Channel, Event
 from models.profile import pending_grants, purposes, seen_ids
 from models.profile.consents import ConsentProof
 from models.profile.state import Facts
@@ -174,15 +174,20 @@ def withdraw(facts: Facts, statement: Statement, event: Event, level: int = purp
     proof = ConsentProof(statement.source, event.id, event.type)
     is_known = statement.purpose is None or purposes.has_room(before, statement.purpose)
     purpose = statement.purpose if is_known and level >= purposes.LEVEL else None
-    for channel in statement.channels:
+    channels = purposes.channels_at(level, statement.channels)
+    if statement.channels and not channels:
+        channels = FIRST_CHANNELS  # as in code of that level, to which a channel without a name means all channels
+    for channel in channels:
+        if purpose is None and purposes.is_implied(consent, channel, channels):
+            continue
         if purpose is None:
             consent = purposes.withdraw_all(consent, channel, event.stated_at, proof, level)
         else:
             consent = purposes.withdraw_one(consent, purpose, channel, event.stated_at, proof)
     facts.consent = dict(consent)  # a decision may still see the old one
-    facts.pending = pending_grants.ended(facts.pending, statement.channels, purpose, event.stated_at)
+    facts.pending = pending_grants.ended(facts.pending, channels, purpose, event.stated_at)
     lost = {channel for channels in purposes.lost(before, consent).values() for channel in channels}
-    return Withdrawn(tuple(channel for channel in statement.channels if channel in lost), purpose)
+    return Withdrawn(tuple(channel for channel in channels if channel in lost), purpose)
 
 
 def grant(
@@ -214,7 +219,7 @@ def grant(
     proof = ConsentProof(event.reason or "", event.id, event.type, event.confirmed, event.text or "")
     consent = facts.consent
     is_confirmed = event.confirmed and event.trust == "server"
-    for channel in withdrawals.channels_of(event.channel):
+    for channel in withdrawals.granted_channels_of(event.channel):
         key = purposes.key_of(purpose, channel)
         if event.basis is None and not is_confirmed and channel in settings.confirm:
             if event.imported is not None:
@@ -240,6 +245,9 @@ def _unconfirmed(channel: Channel) -> EventWarning:
 
 def _refused(facts: Facts, purpose: str, event: Event, settings: ConsentSettings, level: int) -> EventWarning | None:
     """Return why a grant does not count, for the dead letters; ``None`` if it counts."""
+    if event.channel is not None and not purposes.channels_at(level, (event.channel,)):
+        allowed = f"{', '.join(FIRST_CHANNELS)}; others need format level {purposes.LEVEL} of the log"
+        return EventWarning("bad_channel", "channel", event.channel, allowed, rejected=True)
     if level < purposes.LEVEL and event.granted is None:
         field, found = ("basis", event.basis) if event.basis is not None else ("purpose", purpose)
         allowed = f"{MARKETING} by consent; others need format level {purposes.LEVEL} of the log"

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from models.events import Event
+from models.events import Channel, Event
 from models.storefront.assortment import Assortment
 from models.storefront.device import Device
 from models.storefront.season import Season
@@ -50,7 +50,7 @@ class ReceivedMessage(NamedTuple):
 
     id: str
     user: str
-    channel: Literal["email", "sms"]
+    channel: Channel
     at: int
     marketing: bool = True
 

@@ -241,5 +241,10 @@ CHANNEL_WORDS: Final[Mapping[str, Channel]] = {
     "texts": "sms",
     "text message": "sms",
     "mms": "sms",
+    "push": "push",
+    "push notification": "push",
+    "push notifications": "push",
+    "mobile push": "push",
+    "web push": "push",
 }
 """Words for a channel in a withdrawal. Any other word means all channels."""

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from models.events import CHANNELS, PURPOSE_PATTERN, Channel
+from models.events import CHANNELS, FIRST_CHANNELS, PURPOSE_PATTERN, Channel
 from models.wire.withdrawal_names import CHANNEL_WORDS, EVENTS, TRAITS, NamedWithdrawal, StatingTrait
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "StatingTrait",
     "channel_of",
     "channels_of",
+    "granted_channels_of",
     "is_no",
     "meaning",
     "named",
@@ -135,7 +136,7 @@ def channel_of(said: object, own: Channel | None = None) -> Channel | None:
 
     Examples
     --------
-    >>> channel_of(" EMAIL "), channel_of("push"), channel_of(None), channel_of(None, "sms"), channel_of("sms", "email")
+    >>> channel_of(" EMAIL "), channel_of("fax"), channel_of(None), channel_of(None, "sms"), channel_of("sms", "email")
     ('email', None, None, 'sms', None)
     """
     if isinstance(said, list) and len(said) == 1:
@@ -222,5 +223,13 @@ def _worded(value: object) -> Meaning:
 
 
 def channels_of(channel: Channel | None) -> tuple[Channel, ...]:
-    """Return the channels that a statement is about; ``None`` stands for all."""
+    """Return the channels that a withdrawal is about; ``None`` stands for all."""
     return CHANNELS if channel is None else (channel,)
+
+
+def granted_channels_of(channel: Channel | None) -> tuple[Channel, ...]:
+    """Return the channels that a grant is about; ``None`` stands for the channels of format level 1.
+
+    A person who agreed to all channels has agreed to e-mail and SMS, and not to a channel that came later.
+    """
+    return FIRST_CHANNELS if channel is None else (channel,)

@@ -43,7 +43,7 @@ def preview(
         ),
     ] = None,
     channel: Annotated[
-        Literal["email", "sms"] | None,
+        Literal["email", "sms", "push"] | None,
         typer.Option(help="Channel of the message; by default the one that the rule would use."),
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the HTML part to this file.")] = None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from models.errors import PerennialError
+from models.events import CHANNELS
 from models.units import DAY
 from stream.cluster.admin import admin, patiently
 from stream.cluster.connection import Connection
@@ -187,23 +188,20 @@ TOPICS: tuple[Topic, ...] = (
         "decisions", "user id", "models.engage.decisions.Decision as JSON", "log", "delete", 90,
         "fold", "people, other systems", _ONCE,
     ),
-    Topic(
-        "messages.email", "user id; the key of a pause begins with NUL",
-        "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
-        "fold", "delivery", _ONCE,
+    *(
+        Topic(
+            f"messages.{channel}", "user id; the key of a pause begins with NUL",
+            "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
+            "fold", "delivery", _ONCE,
+        )
+        for channel in CHANNELS
     ),
-    Topic(
-        "messages.sms", "user id; the key of a pause begins with NUL",
-        "models.delivery.messages.Message as JSON; models.delivery.notices.Notice", "log", "delete", 7,
-        "fold", "delivery", _ONCE,
-    ),
-    Topic(
-        "deliveries.email", "message id", "models.delivery.deliveries.DeliveryRecord as JSON", "log", "compact", None,
-        "delivery", "delivery", _STATE, alike="messages.email",
-    ),
-    Topic(
-        "deliveries.sms", "message id", "models.delivery.deliveries.DeliveryRecord as JSON", "log", "compact", None,
-        "delivery", "delivery", _STATE, alike="messages.sms",
+    *(
+        Topic(
+            f"deliveries.{channel}", "message id", "models.delivery.deliveries.DeliveryRecord as JSON", "log",
+            "compact", None, "delivery", "delivery", _STATE, alike=f"messages.{channel}",
+        )
+        for channel in CHANNELS
     ),
     Topic(
         "suppressions", "secret's id:hash of channel and address:reason",

@@ -19,7 +19,7 @@ from stream.delivery.gate import Gate, Reach
 from stream.delivery.holds import Holds
 from stream.delivery.outbox import SENDER, Outbox
 from stream.delivery.provider import Provider
-from stream.delivery.push import PushKeys
+from stream.delivery.push import PushKeys, open_push
 from stream.delivery.signing import MailSigner
 from stream.delivery.smtp import Smtp
 from stream.delivery.twilio import Twilio
@@ -86,9 +86,15 @@ def _sms(settings: DeliverySettings) -> Provider | None:
     return None if twilio is None else Twilio(twilio, settings.twilio_token, settings.callback_url)
 
 
+def _push(settings: DeliverySettings) -> Provider | None:
+    push = settings.section.push
+    return None if push is None else open_push(push, settings.push, settings.outbound)
+
+
 PROVIDERS: dict[Channel, Callable[[DeliverySettings], Provider | None]] = {
     "email": _email,
     "sms": _sms,
+    "push": _push,
 }
 """Each channel, with a function that opens its provider; ``None`` if the settings name no provider."""
 

@@ -23,12 +23,11 @@ from stream.settings.fields import Secret
 from stream.settings.loading import Settings
 from stream.settings.sources import InvalidSettings
 
-SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio"}
+SECTIONS: dict[Channel, str] = {"email": "smtp", "sms": "twilio", "push": "push"}
 """The section of ``delivery`` that names a channel's provider."""
 
 
 # the type gets these values with the channels' messages
-_PUSH = cast("Channel", "push")
 _WEBHOOK = cast("Channel", "webhook")
 
 DKIM_KEY = "delivery.smtp.dkim.private_key"
@@ -129,8 +128,8 @@ def unmet_secrets(settings: Settings) -> Iterator[Unmet]:
         except InvalidDkimKey as error:
             yield requirement._replace(says=f"{path}: {error}")
     read_by_name: tuple[tuple[str, Channel, Callable[[Settings], object]], ...] = (
-        ("secrets.fcm", _PUSH, service_account),
-        ("secrets.vapid", _PUSH, vapid_key),
+        ("secrets.fcm", "push", service_account),
+        ("secrets.vapid", "push", vapid_key),
         ("secrets.webhooks", _WEBHOOK, webhook_endpoints),
     )
     for name, channel, read in read_by_name:

@@ -96,6 +96,7 @@ def _read_template(place: Path) -> Template:
         text=parts["text"],
         html=parts.get("html"),
         sms=parts.get("sms"),
+        push=parts.get("push"),
         fallback=parts.get("fallback"),
     )
 

@@ -7,7 +7,7 @@
     examples.churn ─────── learn_churn ───────> learners.churn · versions, use (into events)
     examples.segments ──── learn_segments ────> learners.segments · versions, use (into events)
     examples.population ── learn_population ──> learners.population · versions, use (into events)
-    messages.email, .sms ─ deliver_messages ──> deliveries.* · outcomes
+    messages.*           ─ deliver_messages ──> deliveries.* · outcomes
 
 Left of the dot is the agent's state, which commits together with everything else on the line.
 """
@@ -44,7 +44,9 @@ DELIVER_EVERY_S = 0.05
 MAX_DELIVERED = 500
 """Maximum number of messages in a batch to deliver: bodies are large, and twice as many messages wait in memory."""
 
-_ALIGNED_WITH_EVENTS = frozenset({"interactions", "signals", "decisions", "messages.email", "messages.sms"})
+_ALIGNED_WITH_EVENTS = frozenset(
+    {"interactions", "signals", "decisions", "messages.email", "messages.sms", "messages.push"}
+)
 """Topics keyed by user and partitioned like ``events``: the fold writes to its own partition of them."""
 
 

@@ -30,8 +30,7 @@ KINDS = ("fine", "too many", "failing", "away", "hanging", "dropping", "gone")
 EACH = 4
 """Number of messages of each kind to each service."""
 TIMEOUT_S = 1.0
-CHANNEL: Channel = "sms"
-"""A channel that exists; the providers do not read it."""
+CHANNEL: Channel = "push"
 
 Open = Callable[..., Dispatcher]
 

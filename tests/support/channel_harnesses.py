@@ -158,7 +158,7 @@ class FcmHarness(ChannelHarness):
     """FCM's HTTP v1 API against a server that speaks it."""
 
     def __init__(self, server: FakeFcm, provider: Provider) -> None:
-        super().__init__("sms")
+        super().__init__("push")
         self._server = server
         self._provider = provider
 
@@ -207,7 +207,7 @@ class WebPushHarness(ChannelHarness):
     """Web push against a push service with browsers."""
 
     def __init__(self, service: FakePushService, provider: Provider) -> None:
-        super().__init__("sms")
+        super().__init__("push")
         self._service = service
         self._provider = provider
 
@@ -272,6 +272,11 @@ async def _outbox_of_sms(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
 
 
 @asynccontextmanager
+async def _outbox_of_push(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
+    yield OutboxHarness("push", folder)
+
+
+@asynccontextmanager
 async def _smtp(_: Path, port: int) -> AsyncIterator[ChannelHarness]:
     with serving(FakeMailServer(), port) as server:
         provider = Smtp(smtp_section(port), timeout_s=TIMEOUT_S)
@@ -310,6 +315,7 @@ async def _web_push(folder: Path, _: int) -> AsyncIterator[ChannelHarness]:
 HARNESSES: Mapping[str, Open] = {
     "outbox of email": _outbox_of_email,
     "outbox of sms": _outbox_of_sms,
+    "outbox of push": _outbox_of_push,
     "email": _smtp,
     "sms": _twilio,
     "push over FCM": _fcm,

@@ -86,7 +86,7 @@ def test_the_log_carries_only_templates_that_a_rule_uses() -> None:
         ({"rules": [RULE, RULE]}, "rules[1].name", "win_back", "no other rule"),
         ({"rules": [{**RULE, "name": "Win Back"}]}, "rules[0].name", "Win Back", "lower case"),
         ({"rules": [{**RULE, "category": "spam"}]}, "rules[0].category", "spam", "marketing, transactional"),
-        ({"rules": [{**RULE, "channels": ["fax"]}]}, "rules[0].channels[0]", "fax", "email, sms"),
+        ({"rules": [{**RULE, "channels": ["fax"]}]}, "rules[0].channels[0]", "fax", "email, push, sms"),
         ({"rules": [{**RULE, "expires_after": "1 day"}]}, "rules[0].expires_after", "1 day", "14d"),
         ({"rules": [{**RULE, "cooldown": 5}]}, "rules[0].cooldown", 5, "14d"),
         ({"rules": [{**RULE, "template": "none"}]}, "rules[0].template", "none", "win_back"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,7 +23,7 @@ from models.delivery.push_address import (
 )
 from models.events import Channel
 
-PUSH = cast("Channel", "push")
+PUSH: Channel = "push"
 TOKEN = "dQw4w9WgXcQ:APA91b" + "Hun4MxP5egoKMwt2KZFBaFUH-ERqc_2" * 4
 ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/gAAAAA"
 # The keys of the example in RFC 8291, section 5.

@@ -37,7 +37,7 @@ def expecting(**wanted: Any) -> dict[str, Any]:
         (changed(world={"arms": {"trial_tone": "medium"}}), "world.arms.trial_tone", "short, long"),
         (changed(world={"scores": {"churn": 1}}), "world.scores.churn", "below 1"),
         (changed(world={"email": ["okay"]}), "world.email", ""),
-        (changed(given=[{"user": "ada", "consent": {"push": "granted"}}]), "given[0].consent.push", "email, sms"),
+        (changed(given=[{"user": "ada", "consent": {"fax": "granted"}}]), "given[0].consent.fax", "email, sms"),
         (changed(given=[{"user": "ada", "consent": {"x.email": "granted"}}]), "given[0].consent.x.email", "marketing"),
         (changed(matrix={"arms.trial_tone": ["tall"]}), "matrix.arms.trial_tone", "short, long"),
         (changed(matrix={"weather": ["good"]}), "matrix.weather", "timezone, holdout"),
@@ -61,7 +61,7 @@ def expecting(**wanted: Any) -> dict[str, Any]:
         (expecting(run={"in": "setup", "of": "x"}), "steps[11].expect.run.of", "one of trial"),
         (expecting(mark={"onborded": True}), "steps[11].expect.mark", "(did you mean onboarded?)"),
         (expecting(stage="new"), "steps[11].expect.stage", "none"),
-        (expecting(message="trial_hello", channel="push"), "steps[11].expect.channel", "email, sms"),
+        (expecting(message="trial_hello", channel="fax"), "steps[11].expect.channel", "email, push, sms"),
         (expecting(mesage="trial_hello"), "steps[11].expect.mesage", "message"),
     ],
 )

@@ -54,7 +54,8 @@ def test_another_name_is_a_custom_event(name: str) -> None:
         ("SMS", "sms"),
         ("text", "sms"),
         (["email"], "email"),
-        ("push", None),
+        ("push", "push"),
+        ("fax", None),
         ("all", None),
         ("", None),
         (None, None),
@@ -89,7 +90,7 @@ def test_a_no_in_the_short_form_is_read_leniently(granted: Any) -> None:
         native("consent", granted=True),
         native("consent", channel="email"),
         track("Consent Given", channel="EMAIL"),
-        track("Consent Given", channel="push"),
+        track("Consent Given", channel="fax"),
         track("Consent Given"),
     ],
 )
