@@ -105,7 +105,7 @@ def when(raw: Json, reading: Reading) -> int:
 
     Only a live event with a ``sentAt`` is corrected. In a replay, the time of arrival says nothing about the sender's
     clock. An event that Segment exported (it has ``receivedAt``) is already corrected. A ``sentAt`` that is not a time
-    corrects nothing, and is reported as a warning.
+    corrects nothing, and is reported as a warning. So does one that would set the event before the year 2000.
     """
     received_at = reading.received.at
     field = "timestamp"
@@ -119,7 +119,8 @@ def when(raw: Json, reading: Reading) -> int:
     sent = raw.get("sentAt")
     if sent is not None and reading.received.origin == "live" and raw.get("receivedAt") is None and not is_absent(sent):
         try:
-            at = received_at - max(fields.instant(sent, "sentAt") - at, 0)
+            corrected = received_at - max(fields.instant(sent, "sentAt") - at, 0)
+            at = fields.plausible(corrected, "sentAt", sent, received_at)
         except InvalidEvent as error:
             reading.warnings.append(details.warning_of(error))
     return fields.plausible(at, field, stamp, received_at)

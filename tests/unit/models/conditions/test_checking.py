@@ -197,7 +197,7 @@ def check(segments: tuple[SegmentRule, ...], knowledge: Knowledge) -> list[Condi
             {"consent": {"purpose": "news", "channel": "mail"}, "is": "granted"},
             "unknown_value",
             "",
-            "there is no channel 'mail'; channels: email, sms",
+            "there is no channel 'mail'; channels: email, push, sms",
         ),
         ({"segment": "stff"}, "unknown_segment", "", "there is no segment 'stff' (did you mean staff?)"),
         ({"segment": "dormnt", "for": "3d"}, "unknown_segment", "", "did you mean dormant?"),

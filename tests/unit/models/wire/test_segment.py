@@ -153,6 +153,13 @@ WHOLE: list[dict[str, Any]] = [
 ]
 
 
+def test_a_sent_time_that_would_set_the_event_before_2000_corrects_nothing() -> None:
+    event, warnings = warned(page(userId="u1", timestamp=WHEN, sentAt="2060-08-29T12:00:00Z"))
+
+    assert event.at == read(page(userId="u1", timestamp=WHEN)).at
+    assert [(one.reason, one.field) for one in warnings] == [("time_too_early", "sentAt")]
+
+
 @st.composite
 def one_detail_replaced(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
     raw: dict[str, Any] = json.loads(json.dumps(draw(st.sampled_from(WHOLE))))

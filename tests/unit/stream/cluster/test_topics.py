@@ -76,7 +76,7 @@ def test_create_does_not_touch_existing_topics(connection: Connection) -> None:
 
 def test_missing_topics_are_an_error_that_names_the_command(connection: Connection) -> None:
     with pytest.raises(
-        TopicsNotReady, match=r"missing topics: .*events\.in.* and 21 more; run: perennial topics create"
+        TopicsNotReady, match=r"missing topics: .*events\.in.* and 22 more; run: perennial topics create"
     ):
         require_topics(connection, partitions=4)
 
