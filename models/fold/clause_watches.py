@@ -1,4 +1,4 @@
-"""What each kind of clause reads of a user, to find the event that changed it last."""
+"""Watches: each reads the part of a user that a kind of clause depends on, to find the event that changed it last."""
 
 from __future__ import annotations
 

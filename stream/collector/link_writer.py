@@ -1,4 +1,4 @@
-"""What the holder of an unsubscribe link states, as events of the user and entries of the suppression list."""
+"""Writer of what the holder of an unsubscribe link states: events of the user, and entries of the suppression list."""
 
 from __future__ import annotations
 

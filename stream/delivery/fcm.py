@@ -19,7 +19,7 @@ from models.delivery.push_content import MAX_FCM_BYTES, fcm_content, fcm_size
 from models.units import now_ms
 from stream.delivery.google_tokens import GoogleTokens, ServiceAccount
 from stream.delivery.posting import HttpAnswer, post
-from stream.delivery.provider import LastCheck, allow
+from stream.delivery.provider import CannotBeAsked, LastCheck, allow
 from stream.delivery.retry_after import retry_after
 from stream.settings.push_schema import FcmSection
 
@@ -35,7 +35,7 @@ _CONFIGURATION = frozenset({"SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR"})
 _INVALID_TOKEN = "The registration token is not a valid FCM registration token"  # noqa: S105 - words of FCM
 
 
-class Fcm:
+class Fcm(CannotBeAsked):
     """A provider of push messages for apps.
 
     Parameters
@@ -76,15 +76,6 @@ class Fcm:
     def max_concurrency(self) -> int:
         """Maximum number of concurrent requests."""
         return MAX_CONCURRENCY
-
-    @property
-    def lookup_delays_ms(self) -> tuple[int, ...]:
-        """Always empty, because FCM cannot be asked about a message."""
-        return ()
-
-    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is no way to ask
-        """Return ``unknown``, because FCM cannot be asked about a message."""
-        return Result("unknown", "FCM cannot be asked about a message")
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
         """Hand one message over."""

@@ -62,3 +62,16 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+
+
+class CannotBeAsked:
+    """The look-up of a provider that cannot be asked about a message."""
+
+    @property
+    def lookup_delays_ms(self) -> tuple[int, ...]:
+        """Always empty, so nothing is looked up."""
+        return ()
+
+    async def look_up(self, message: Message) -> Result:
+        """Return ``unknown``."""
+        return Result("unknown", f"{self!r} cannot be asked about message {message.id}")

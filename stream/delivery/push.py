@@ -10,7 +10,7 @@ from models.delivery.push_address import DeviceToken, InvalidPushAddress, parse_
 from stream.delivery.fcm import Fcm
 from stream.delivery.google_tokens import ServiceAccount
 from stream.delivery.outbound import Outbound
-from stream.delivery.provider import LastCheck, Provider, allow
+from stream.delivery.provider import CannotBeAsked, LastCheck, Provider, allow
 from stream.delivery.vapid import VapidKey
 from stream.delivery.web_push import WebPush
 from stream.settings.outbound_schema import OutboundSection
@@ -33,7 +33,7 @@ class PushKeys:
     vapid: VapidKey | None = None
 
 
-class Push:
+class Push(CannotBeAsked):
     """A provider of push messages for apps and browsers.
 
     Parameters
@@ -53,15 +53,6 @@ class Push:
     def max_concurrency(self) -> int:
         """The larger of the two numbers of concurrent requests."""
         return max(one.max_concurrency for one in self._each())
-
-    @property
-    def lookup_delays_ms(self) -> tuple[int, ...]:
-        """Always empty, because neither can be asked about a message."""
-        return ()
-
-    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is no way to ask
-        """Return ``unknown``, because neither can be asked about a message."""
-        return Result("unknown", "push services cannot be asked about a message")
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
         """Hand one message to the provider of its address."""

@@ -18,7 +18,7 @@ from models.delivery.messages import Message
 from models.durations import milliseconds
 from models.units import SECOND
 from stream.delivery import mime
-from stream.delivery.provider import LastCheck, allow
+from stream.delivery.provider import CannotBeAsked, LastCheck, allow
 from stream.delivery.signing import MailSigner
 from stream.settings.mail_schema import SmtpSection
 
@@ -27,7 +27,7 @@ _NO_ANSWER = -1
 """Code that aiosmtplib gives to a line that is not an answer of SMTP."""
 
 
-class Smtp:
+class Smtp(CannotBeAsked):
     """A provider of e-mail: a mail server, with connections that are kept and reused.
 
     Each step of the conversation is made here, because the meaning of a failure depends on its step. If the
@@ -71,15 +71,6 @@ class Smtp:
     def max_concurrency(self) -> int:
         """Number of connections, because each has one conversation at a time."""
         return self._section.connections
-
-    @property
-    def lookup_delays_ms(self) -> tuple[int, ...]:
-        """Always empty, because SMTP has no way to ask."""
-        return ()
-
-    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is no way to ask
-        """Return ``unknown``, because SMTP has no way to ask."""
-        return Result("unknown", "SMTP has no way to ask")
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
         """Hand one e-mail over."""

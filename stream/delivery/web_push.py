@@ -19,7 +19,7 @@ from models.delivery.push_content import MAX_WEB_PUSH_BYTES, life_s, replacing_k
 from models.units import now_ms
 from stream.delivery.outbound import Outbound
 from stream.delivery.posting import HttpAnswer
-from stream.delivery.provider import LastCheck, allow
+from stream.delivery.provider import CannotBeAsked, LastCheck, allow
 from stream.delivery.retry_after import retry_after
 from stream.delivery.vapid import VapidKey, VapidSigner
 from stream.settings.push_schema import WebPushSection
@@ -32,7 +32,7 @@ MAX_ID = 200
 """Maximum number of characters of a message's URL that are kept."""
 
 
-class WebPush:
+class WebPush(CannotBeAsked):
     """A provider of push messages for browsers.
 
     The URL of a subscription comes from a user. So only the hosts of the settings are called, and only by the client
@@ -78,15 +78,6 @@ class WebPush:
     def max_concurrency(self) -> int:
         """Maximum number of concurrent requests."""
         return MAX_CONCURRENCY
-
-    @property
-    def lookup_delays_ms(self) -> tuple[int, ...]:
-        """Always empty, because a push service cannot be asked about a message."""
-        return ()
-
-    async def look_up(self, message: Message) -> Result:  # noqa: ARG002 - there is no way to ask
-        """Return ``unknown``, because a push service cannot be asked about a message."""
-        return Result("unknown", "a push service cannot be asked about a message")
 
     async def deliver(self, message: Message, *, unsubscribe: str | None, last_check: LastCheck = allow) -> Result:
         """Hand one message over."""

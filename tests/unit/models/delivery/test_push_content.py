@@ -1,4 +1,4 @@
-"""What push services get for a message: its life, its urgency, and the key of what it replaces."""
+"""The request to a push service states the message's life, its urgency, and the key of what it replaces."""
 
 from __future__ import annotations
 
