@@ -27,6 +27,7 @@ from stream.delivery.twilio import Twilio
 from stream.delivery.web_push import WebPush
 from tests.support.channel_harness import TIMEOUT_S, ChannelHarness, Recorded
 from tests.support.fcm import FakeFcm, device, fcm_error, push_message, serving_fcm
+from tests.support.http_harness import HttpHarness
 from tests.support.letters import LINK
 from tests.support.mail import FakeMailServer, serving, smtp_section
 from tests.support.processes import await_true
@@ -109,17 +110,12 @@ class SmtpHarness(ChannelHarness):
         await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
 
 
-class TwilioHarness(ChannelHarness):
+class TwilioHarness(HttpHarness):
     """Twilio's API against a server that speaks it."""
 
     def __init__(self, server: FakeTwilio, provider: Provider) -> None:
-        super().__init__("sms")
+        super().__init__("sms", server, provider, TwilioAnswer(429))
         self._server = server
-        self._provider = provider
-
-    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
-        """Send an SMS."""
-        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
 
     def recorded(self) -> list[Recorded]:
         """Return all accepted messages."""
@@ -131,40 +127,13 @@ class TwilioHarness(ChannelHarness):
         self._server.answers[message.to] = [TwilioAnswer(400, {"code": 21211, "message": "invalid To"})]
         return message
 
-    @asynccontextmanager
-    async def refusing(self, message: Message) -> AsyncIterator[None]:
-        """Answer that there were too many requests."""
-        self._server.answers[message.to] = [TwilioAnswer(429)]
-        yield
-        self._server.answers.clear()
 
-    def dropping(self, message: Message) -> None:
-        """Make the server drop the connection after the request."""
-        self._server.dropping = {message.to}
-
-    @asynccontextmanager
-    async def hanging(self, message: Message) -> AsyncIterator[None]:
-        """Leave every request without an answer."""
-        self._server.hanging = True
-        yield
-        self._server.hanging = False
-
-    async def reached(self, message: Message) -> None:
-        """Wait until the server has the request."""
-        await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
-
-
-class FcmHarness(ChannelHarness):
+class FcmHarness(HttpHarness):
     """FCM's HTTP v1 API against a server that speaks it."""
 
     def __init__(self, server: FakeFcm, provider: Provider) -> None:
-        super().__init__("push")
+        super().__init__("push", server, provider, fcm_error(429, "QUOTA_EXCEEDED"))
         self._server = server
-        self._provider = provider
-
-    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
-        """Send a push message."""
-        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
 
     def recorded(self) -> list[Recorded]:
         """Return all accepted messages."""
@@ -176,44 +145,21 @@ class FcmHarness(ChannelHarness):
         self._server.answers[message.to] = [fcm_error(404, "UNREGISTERED", general="NOT_FOUND")]
         return message
 
-    @asynccontextmanager
-    async def refusing(self, message: Message) -> AsyncIterator[None]:
-        """Answer that there were too many messages."""
-        self._server.answers[message.to] = [fcm_error(429, "QUOTA_EXCEEDED")]
-        yield
-        self._server.answers.clear()
-
-    def dropping(self, message: Message) -> None:
-        """Make the server drop the connection after the request."""
-        self._server.dropping = {message.to}
-
-    @asynccontextmanager
-    async def hanging(self, message: Message) -> AsyncIterator[None]:
-        """Leave messages to this device without an answer."""
-        self._server.hanging = {message.to}
-        yield
-        self._server.hanging = set()
-
-    async def reached(self, message: Message) -> None:
-        """Wait until the server has the request."""
-        await asyncio.to_thread(await_true, lambda: message.to in self._server.asked, 10)
-
     def message(self, number: int = 0, **changed: object) -> Message:
         """Make a message to a device."""
         return push_message(number, **changed)
 
 
-class WebPushHarness(ChannelHarness):
+class WebPushHarness(HttpHarness):
     """Web push against a push service with browsers."""
 
     def __init__(self, service: FakePushService, provider: Provider) -> None:
-        super().__init__("push")
+        super().__init__("push", service, provider, WebPushAnswer(429))
         self._service = service
-        self._provider = provider
 
-    async def deliver(self, message: Message, last_check: LastCheck = allow) -> Result:
-        """Send a push message."""
-        return await self._provider.deliver(message, unsubscribe=LINK, last_check=last_check)
+    def recipient(self, message: Message) -> str:
+        """Return the endpoint of the subscription."""
+        return str(msgspec.json.decode(message.to)["endpoint"])
 
     def recorded(self) -> list[Recorded]:
         """Return all messages that a browser has decrypted."""
@@ -226,35 +172,9 @@ class WebPushHarness(ChannelHarness):
         self._service.answers[self._service.endpoint(99)] = [WebPushAnswer(410)]
         return message
 
-    @asynccontextmanager
-    async def refusing(self, message: Message) -> AsyncIterator[None]:
-        """Answer that there were too many messages."""
-        self._service.answers[_endpoint(message)] = [WebPushAnswer(429)]
-        yield
-        self._service.answers.clear()
-
-    def dropping(self, message: Message) -> None:
-        """Make the service drop the connection after the request."""
-        self._service.dropping = {_endpoint(message)}
-
-    @asynccontextmanager
-    async def hanging(self, message: Message) -> AsyncIterator[None]:
-        """Leave messages to this subscription without an answer."""
-        self._service.hanging = {_endpoint(message)}
-        yield
-        self._service.hanging = set()
-
-    async def reached(self, message: Message) -> None:
-        """Wait until the service has the request."""
-        await asyncio.to_thread(await_true, lambda: _endpoint(message) in self._service.asked, 10)
-
     def message(self, number: int = 0, **changed: object) -> Message:
         """Make a message to a browser."""
         return self._service.message(number, **changed)
-
-
-def _endpoint(message: Message) -> str:
-    return str(msgspec.json.decode(message.to)["endpoint"])
 
 
 Open = Callable[[Path, int], AbstractAsyncContextManager[ChannelHarness]]

@@ -45,7 +45,7 @@ class FakeTwilio:
     dropping
         Numbers whose connection is dropped, although the message is accepted.
     hanging
-        Whether requests stay without an answer until the server ends.
+        Numbers whose requests stay without an answer until the server ends.
     forms, queries, logins, paths
         Forms, queries, credentials and paths of the requests, the first request first.
     accepted
@@ -57,7 +57,7 @@ class FakeTwilio:
     answers: dict[str, list[TwilioAnswer]] = field(default_factory=dict)
     list_answer: TwilioAnswer | None = None
     dropping: set[str] = field(default_factory=set)
-    hanging: bool = False
+    hanging: set[str] = field(default_factory=set)
     forms: list[dict[str, str]] = field(default_factory=list)
     queries: list[dict[str, str]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
@@ -76,9 +76,9 @@ class FakeTwilio:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self._record(request)
         self.forms.append(form)
-        if self.hanging:
-            await self.ended.wait()
         number = form["To"]
+        if number in self.hanging:
+            await self.ended.wait()
         answers = self.answers.get(number)
         if answers:
             return _response(answers.pop(0))
@@ -93,11 +93,11 @@ class FakeTwilio:
         """List the last accepted message to a number."""
         self._record(request)
         self.queries.append(dict(request.query))
-        if self.hanging:
+        number = request.query["To"]
+        if number in self.hanging:
             await self.ended.wait()
         if self.list_answer is not None:
             return _response(self.list_answer)
-        number = request.query["To"]
         listed = {
             "sid": "SM1",
             "to": number,

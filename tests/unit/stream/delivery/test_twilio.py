@@ -95,7 +95,7 @@ async def test_the_wait_is_the_retry_after_of_twilio(server: FakeTwilio, twilio:
 
 
 async def test_no_answer_in_time_is_unknown(server: FakeTwilio, impatient: Twilio) -> None:
-    server.hanging = True
+    server.hanging = {NUMBER}
 
     assert (await impatient.deliver(text_message(), unsubscribe=None)).status == "unknown"
 
@@ -195,6 +195,6 @@ async def test_a_refused_look_up_leaves_the_outcome_unknown(server: FakeTwilio, 
 
 
 async def test_a_look_up_without_an_answer_leaves_the_outcome_unknown(server: FakeTwilio, impatient: Twilio) -> None:
-    server.hanging = True
+    server.hanging = {NUMBER}
 
     assert (await impatient.look_up(text_message())).status == "unknown"
